@@ -1,0 +1,288 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+#
+# This file is also installed on the host and run there as a program of its own, outside Ansible's process tree, so it imports the
+# standard library only.
+"""Apply a candidate to the host, whole, or put everything back.
+
+A candidate is a directory with C(index.json) (C(run_id), C(entries): path -> state and mode, C(steps)) and the new contents below C(files/).
+Files are installed first, each by temporary file and rename; then the steps run in order. When one fails, the inverse candidate,
+made before the first write, is applied: old files, same steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STATE = Path("/var/lib/kvmnet/guard")
+LOCK = Path("/run/lock/kvmnet.lock")
+FIREWALL = Path("/var/lib/shorewall/firewall")
+COMMAND_TIMEOUT = 120
+LINK_TIMEOUT = 10.0
+_UNIT_INVERSE = {"start": "stop", "stop": "start", "enable": "disable", "disable": "enable", "mask": "unmask", "unmask": "mask"}
+_UNIT_INVERSE |= {"enable-now": "disable-now", "disable-now": "enable-now"}
+
+
+class ApplyError(Exception):
+    """A step failed; the text says which, and what the program said."""
+
+
+def run(argv: list[str], stdin: str | None = None) -> str:
+    """Run a program and return its standard output.
+
+    Raises:
+        ApplyError: it could not be started, timed out or returned other than 0.
+    """
+    try:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ApplyError(f"{' '.join(argv)}: {error}") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise ApplyError(f"{' '.join(argv)} returned {done.returncode}: {said}")
+    return done.stdout
+
+
+def write_file(path: Path, content: bytes, mode: int) -> None:
+    """Write a file so that a power cut leaves the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.kvmnet-new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(content)
+        os.fchmod(handle.fileno(), mode)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.rename(path)
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write data as JSON, readable by root only."""
+    write_file(path, json.dumps(data, indent=1, sort_keys=True).encode(), 0o600)
+
+
+def content_path(directory: Path, path: str) -> Path:
+    """Return where a candidate keeps the new content of a path."""
+    return directory / "files" / path.lstrip("/")
+
+
+def load_index(directory: Path) -> dict[str, Any] | None:
+    """Return a candidate's index, or None when there is no candidate."""
+    try:
+        index: dict[str, Any] = json.loads((directory / "index.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return index
+
+
+def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
+    """Write the candidate that undoes another one, from the files as they are now."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True, mode=0o700)
+    entries = {}
+    for path in index["entries"]:
+        live = Path(path)
+        if live.is_file():
+            entries[path] = {"state": "present", "mode": live.stat().st_mode & 0o7777}
+            write_file(content_path(target, path), live.read_bytes(), 0o600)
+        else:
+            entries[path] = {"state": "absent"}
+    steps = []
+    for step in index["steps"]:
+        if step["kind"] == "unit":
+            action = step["args"]["action"]
+            args = {**step["args"], "action": _UNIT_INVERSE.get(action, action)}
+            steps.append({**step, "args": args})
+        elif step["kind"] == "ip":
+            # Kernel objects made by a batch are put back by the steps that own their files.
+            continue
+        else:
+            steps.append(step)
+    write_json(target / "index.json", {"run_id": index["run_id"], "entries": entries, "steps": steps})
+
+
+def install_files(directory: Path, index: dict[str, Any]) -> None:
+    """Put every file of the candidate in its place."""
+    for path, entry in sorted(index["entries"].items()):
+        live = Path(path)
+        if entry["state"] == "absent":
+            live.unlink(missing_ok=True)
+        else:
+            write_file(live, content_path(directory, path).read_bytes(), entry["mode"])
+    os.sync()
+
+
+def _step_sysctl(key: str, args: dict[str, Any]) -> None:
+    if Path(key).is_file():
+        # Keys of a module that is not loaded do not exist yet: modules-load.d and the boot set them.
+        run(["sysctl", "-e", "-q", "-p", key])
+
+
+def _step_networkd(key: str, args: dict[str, Any]) -> None:
+    active = subprocess.run(["systemctl", "is-active", "--quiet", "systemd-networkd"], check=False).returncode == 0
+    if not active:
+        run(["systemctl", "enable", "--now", "systemd-networkd"])
+    elif args.get("restart"):
+        run(["systemctl", "restart", "systemd-networkd"])
+    else:
+        run(["networkctl", "reload"])
+    links = [Path("/sys/class/net", name) for name in args.get("links", ())]
+    deadline = time.monotonic() + LINK_TIMEOUT
+    while missing := [link.name for link in links if not link.exists()]:
+        if time.monotonic() > deadline:
+            raise ApplyError(f"systemd-networkd did not make {', '.join(missing)} within {LINK_TIMEOUT:.0f} s")
+        time.sleep(0.02)
+
+
+def _step_ip(key: str, args: dict[str, Any]) -> None:
+    run([key, "-batch", "-"], stdin="".join(f"{line}\n" for line in args["lines"]))
+
+
+def _step_unit(key: str, args: dict[str, Any]) -> None:
+    action = args["action"]
+    if action == "signal-HUP":
+        run(["systemctl", "kill", "--signal=HUP", key])
+    elif action.endswith("-now"):
+        run(["systemctl", action.removesuffix("-now"), "--now", key])
+    else:
+        run(["systemctl", action, key])
+
+
+def firewall_started() -> bool:
+    """Whether Shorewall says that it is started."""
+    return shutil.which("shorewall") is not None and subprocess.run(["shorewall", "status"], capture_output=True, check=False).returncode == 0
+
+
+def _step_shorewall(key: str, args: dict[str, Any]) -> None:
+    started = firewall_started()
+    if not FIREWALL.is_file():
+        # There was none before the change that is being undone.
+        if started:
+            run(["shorewall", "clear"])
+        return
+    run([str(FIREWALL), "reload" if started else "start"])
+    if not firewall_started():
+        raise ApplyError("Shorewall is not started after its compiled script ran")
+    if args.get("enable"):
+        # The firewall runs already, so starting the unit only tells systemd about it.
+        run(["systemctl", "enable", "--now", "shorewall.service"])
+
+
+def _step_command(key: str, args: dict[str, Any]) -> None:
+    run(args["argv"])
+
+
+_STEPS: dict[str, Callable[[str, dict[str, Any]], None]] = {
+    "sysctl": _step_sysctl,
+    "networkd": _step_networkd,
+    "ip": _step_ip,
+    "unit": _step_unit,
+    "shorewall": _step_shorewall,
+    "command": _step_command,
+}
+
+
+def run_steps(index: dict[str, Any], go_on: bool = False) -> list[str]:
+    """Run a candidate's steps in order.
+
+    Args:
+        go_on: go on after a failure and collect it, as an undo must.
+
+    Returns:
+        What failed, when going on.
+
+    Raises:
+        ApplyError: the first failure, when not going on.
+    """
+    errors = []
+    steps = sorted(index["steps"], key=lambda step: (step["order"], step["kind"], step["key"]))
+    if any(path.startswith("/etc/systemd/system/") for path in index["entries"]):
+        run(["systemctl", "daemon-reload"])
+    for step in steps:
+        try:
+            _STEPS[step["kind"]](step["key"], step["args"])
+        except ApplyError as error:
+            if not go_on:
+                raise ApplyError(f"{step['kind']} {step['key']}: {error}") from error
+            errors.append(f"{step['kind']} {step['key']}: {error}")
+    return errors
+
+
+@contextlib.contextmanager
+def exclusive() -> Iterator[None]:
+    """Hold the lock that makes sure that one change at a time is applied to this host."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> None:
+    """Apply a candidate and keep its inverse, or put everything back.
+
+    Args:
+        directory: the candidate; removed when it is applied.
+        previous: where its inverse is kept for C(rollback).
+
+    Raises:
+        ApplyError: a step failed; everything was put back, or the text says what was not.
+    """
+    index = load_index(directory)
+    if index is None:
+        raise ApplyError(f"{directory} holds no candidate")
+    with exclusive():
+        undo = STATE / "undo"
+        make_inverse(directory, index, undo)
+        try:
+            install_files(directory, index)
+            run_steps(index)
+        except (ApplyError, OSError) as error:
+            inverse = load_index(undo)
+            if inverse is None:
+                raise ApplyError(f"{error}; and the saved state {undo} is gone") from error
+            install_files(undo, inverse)
+            left = run_steps(inverse, go_on=True)
+            outcome = "everything was put back" if not left else "putting it back failed in part: " + "; ".join(left)
+            raise ApplyError(f"{error}; {outcome}") from error
+        shutil.rmtree(previous, ignore_errors=True)
+        undo.rename(previous)
+        shutil.rmtree(directory)
+
+
+def main() -> int:
+    """Apply a candidate as a unit of its own and leave a report for the controller's next connection."""
+    parser = argparse.ArgumentParser(description="Apply a candidate, or put everything back.")
+    parser.add_argument("candidate", type=Path)
+    parser.add_argument("report", type=Path)
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds to wait, so that the caller's connection can end first")
+    options = parser.parse_args()
+    time.sleep(options.delay)
+    started = time.monotonic()
+    try:
+        apply_candidate(options.candidate)
+        report: dict[str, Any] = {"state": "applied", "error": None}
+    except (ApplyError, OSError) as error:
+        report = {"state": "failed", "error": str(error)}
+    report["seconds"] = round(time.monotonic() - started, 2)
+    write_json(options.report, report)
+    return 0 if report["state"] == "applied" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
