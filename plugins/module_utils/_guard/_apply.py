@@ -270,6 +270,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Apply a candidate, or put everything back.")
     parser.add_argument("candidate", type=Path)
     parser.add_argument("report", type=Path)
+    parser.add_argument("--token", required=True, help="names the commit in the report")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds to wait, so that the caller's connection can end first")
     options = parser.parse_args()
     time.sleep(options.delay)
@@ -279,6 +280,7 @@ def main() -> int:
         report: dict[str, Any] = {"state": "applied", "error": None}
     except (ApplyError, OSError) as error:
         report = {"state": "failed", "error": str(error)}
+    report["token"] = options.token
     report["seconds"] = round(time.monotonic() - started, 2)
     write_json(options.report, report)
     return 0 if report["state"] == "applied" else 1

@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""Commit a candidate from outside Ansible's process tree, and read how it went."""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+COMMITTING = ROOT / "committing"
+# Time for the module's answer to reach the controller before the network changes under its connection.
+APPLY_DELAY = 0.5
+_COMMAND_ORDER = 90
+
+
+def describe(candidate: Candidate) -> Plan:
+    """Return what committing the candidate does, file by file and step by step."""
+    plan = Plan()
+    for path, entry in sorted(candidate.entries.items()):
+        there = candidate.live(path) is not None
+        if entry["state"] == "absent":
+            plan.add(Change("delete", "file", path))
+        else:
+            plan.add(Change("change" if there else "create", "file", path, {} if there else {"mode": (None, f"{entry['mode']:04o}")}))
+    for step in sorted(candidate.steps.values(), key=lambda step: (step["order"], step["kind"], step["key"])):
+        action = step["args"].get("action", "")
+        plan.add(Change("change", step["kind"], step["key"], note=action))
+    return plan
+
+
+def check_input(files: Iterable[Mapping[str, Any]], commands: Iterable[list[str]]) -> list[Problem]:
+    """Check the user's own additions to the commit."""
+    problems = []
+    for index, entry in enumerate(files):
+        path = Path(entry["path"])
+        if not path.is_absolute() or ".." in path.parts:
+            problems.append(Problem("files", index, "path", entry["path"], "an absolute path without '..'"))
+        if entry["state"] == "present" and entry.get("content") is None:
+            problems.append(Problem("files", index, "content", None, "the file's text, unless state is absent"))
+        mode = entry["mode"]
+        if not (mode.isdigit() and len(mode) in (3, 4) and set(mode) <= set("01234567")):
+            problems.append(Problem("files", index, "mode", mode, "an octal mode as a quoted string, such as '0644'"))
+    for index, argv in enumerate(commands):
+        if not argv:
+            problems.append(Problem("commands", index, None, argv, "a program and its arguments"))
+        elif shutil.which(argv[0]) is None:
+            problems.append(Problem("commands", index, None, argv[0], "a program that is installed on the host"))
+    return problems
+
+
+def check_admitted(peer: str, admit: Iterable[str]) -> Problem | None:
+    """Refuse a change after which the controller's own address would not be let in."""
+    networks = list(admit)
+    address = ipaddress.ip_address(peer)
+    if any(address in ipaddress.ip_network(network, strict=False) for network in networks):
+        return None
+    return Problem(
+        "kvmnet_management",
+        None,
+        "sources",
+        networks,
+        f"a list that holds {peer}, the address you are connected from: add {peer}/{address.max_prefixlen}, or the network it is in",
+    )
+
+
+def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: Iterable[list[str]]) -> None:
+    """Add the user's files, and the user's commands if there is anything to commit at all."""
+    for entry in files:
+        if entry["state"] == "absent":
+            candidate.remove(entry["path"])
+        else:
+            candidate.put(entry["path"], entry["content"], int(entry["mode"], 8))
+    if candidate.empty:
+        return
+    for argv in commands:
+        candidate.step("command", " ".join(argv), _COMMAND_ORDER, argv=argv)
+
+
+def open_previous() -> Candidate | None:
+    """Return the candidate that undoes the last commit, or None when there is none."""
+    directory = _apply.STATE / "previous"
+    index = _apply.load_index(directory)
+    if index is None:
+        return None
+    candidate = Candidate(index["run_id"], directory)
+    candidate.load()
+    return candidate
+
+
+def start(candidate: Candidate, token: str) -> None:
+    """Start the applier as a unit of its own and return before it touches anything.
+
+    Raises:
+        ApplyError: systemd did not start it.
+    """
+    _apply.STATE.mkdir(parents=True, mode=0o700, exist_ok=True)
+    program = _apply.STATE / "apply.py"
+    _apply.write_file(program, inspect.getsource(_apply).encode(), 0o600)
+    candidate.save(COMMITTING)
+    report = _apply.STATE / "report.json"
+    _apply.write_json(report, {"token": token, "state": "running", "error": None})
+    unit = ["systemd-run", "--quiet", "--collect", f"--unit=kvmnet-commit-{token}", "--property=Type=exec"]
+    argv = [sys.executable, str(program), str(COMMITTING), str(report), f"--token={token}", f"--delay={APPLY_DELAY}"]
+    _apply.run([*unit, *argv])
+
+
+def result(token: str) -> dict[str, Any]:
+    """Return the report of a commit: C(state) is C(running), C(applied), C(failed) or C(unknown)."""
+    try:
+        report: dict[str, Any] = json.loads((_apply.STATE / "report.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        report = {}
+    if report.get("token") != token:
+        return {"state": "unknown", "error": "the host has no report of this commit"}
+    return report

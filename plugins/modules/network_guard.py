@@ -1,0 +1,210 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: network_guard
+author: ["ursa.kvmnet contributors (@ursa-kvmnet)"]
+version_added: 0.1.0
+short_description: Commit what was staged on a host, whole, or put everything back
+description:
+  - Commits the candidate that this run's staging modules left on the host, in one task, the only one that can cut the controller off.
+  - The change is applied by a unit of its own, outside Ansible's process tree, while no connection of Ansible is open. The task then
+    succeeds only if a B(new) connection reaches the host and the host reports success.
+  - When a step fails, the host puts the old files back, repeats the steps with them, and the task fails with the host's report.
+  - When nothing is staged, the task is one call that changes nothing.
+extends_documentation_fragment:
+  - ursa.kvmnet.attributes
+  - ursa.kvmnet.attributes.actiongroup
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  run_id:
+    description:
+      - The run whose candidate is committed. A candidate of another run is never committed.
+    type: str
+    required: true
+  timeout:
+    description:
+      - Seconds that the host has to become reachable over a new connection again, counted from the end of the apply.
+    type: int
+    default: 30
+  admit:
+    description:
+      - Networks that the new firewall admits to SSH. The commit is refused when the address that you are connected from is in none of them.
+      - Empty means that this is not checked.
+    type: list
+    elements: str
+    default: []
+  rollback:
+    description:
+      - Put the last commit back instead.
+    type: bool
+    default: false
+  files:
+    description:
+      - Files of your own, put in place in the same window and put back with everything else.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where the file is, an absolute path.
+        type: path
+        required: true
+      content:
+        description: The file's text. Required unless O(files[].state=absent).
+        type: str
+      mode:
+        description: The file's mode in octal.
+        type: str
+        default: "0644"
+      state:
+        description: Whether the file is there.
+        type: str
+        choices: [present, absent]
+        default: present
+  commands:
+    description:
+      - Programs with their arguments, run after everything else when there is anything to commit. One that fails puts everything back.
+    type: list
+    elements: list
+    default: []
+  phase:
+    description:
+      - Set by the action plugin; not for playbooks.
+    type: str
+    choices: [check, apply, result]
+    default: check
+  peer:
+    description:
+      - Set by the action plugin, the address that the controller connects from; not for playbooks.
+    type: str
+  token:
+    description:
+      - Set by the action plugin, the name of the commit; not for playbooks.
+    type: str
+seealso:
+  - module: ursa.kvmnet.bridge
+  - module: ursa.kvmnet.config_files
+  - module: ursa.kvmnet.shorewall_config
+"""
+
+EXAMPLES = r"""
+- name: Commit what the roles staged
+  ursa.kvmnet.network_guard:
+    run_id: "{{ lookup('ursa.kvmnet.run_id') }}"
+    admit: "{{ kvmnet_management.sources }}"
+
+- name: Add a file and a command of your own to the same window
+  ursa.kvmnet.network_guard:
+    run_id: "{{ lookup('ursa.kvmnet.run_id') }}"
+    files:
+      - path: /etc/sysctl.d/60-mine.conf
+        content: |
+          net.ipv4.tcp_mtu_probing = 1
+    commands:
+      - [sysctl, -p, /etc/sysctl.d/60-mine.conf]
+
+- name: Put the last commit back
+  ursa.kvmnet.network_guard:
+    run_id: "{{ lookup('ursa.kvmnet.run_id') }}"
+    rollback: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was committed, file by file and step by step.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"action": "create", "kind": "file", "name": "/etc/systemd/network/50-kvmnet-br0.network", "options": {}, "note": ""}]
+seconds:
+  description: How long the apply took on the host.
+  returned: when something was committed
+  type: float
+  sample: 1.7
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _commit
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, report
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import ensure_compiled
+
+
+def open_candidate(module: AnsibleModule) -> Candidate:
+    """Return what is to be committed, checked; ends the module with all problems at once."""
+    params = module.params
+    problems = _commit.check_input(params["files"], params["commands"])
+    if params["rollback"]:
+        previous = _commit.open_previous()
+        if previous is None:
+            problems.append(Problem("rollback", None, None, True, "only after a commit: there is none to put back"))
+        candidate = previous or Candidate(None, None)
+    else:
+        candidate = Candidate.begin(params["run_id"], stage=True)
+    if problems:
+        module.fail_json(**report(problems))
+    if not params["rollback"]:
+        _commit.add_own(candidate, params["files"], params["commands"])
+    if not candidate.empty and params["peer"] and params["admit"]:
+        refused = _commit.check_admitted(params["peer"], params["admit"])
+        if refused:
+            module.fail_json(**report([refused]))
+    return candidate
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "run_id": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 30},
+            "admit": {"type": "list", "elements": "str", "default": []},
+            "rollback": {"type": "bool", "default": False},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str"},
+                    "mode": {"type": "str", "default": "0644"},
+                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                },
+            },
+            "commands": {"type": "list", "elements": "list", "default": []},
+            "phase": {"type": "str", "choices": ["check", "apply", "result"], "default": "check"},
+            "peer": {"type": "str"},
+            "token": {"type": "str", "no_log": False},
+        },
+        supports_check_mode=True,
+    )
+    if module.params["phase"] == "result":
+        module.exit_json(changed=False, report=_commit.result(module.params["token"]))
+    try:
+        candidate = open_candidate(module)
+        ensure_compiled(candidate)
+        plan = _commit.describe(candidate)
+        if module.params["phase"] == "apply" and not module.check_mode:
+            _commit.start(candidate, module.params["token"])
+    except ApplyError as error:
+        module.fail_json(msg=f"Nothing was changed: {error}")
+    if module.params["phase"] == "apply" and not module.params["rollback"]:
+        # Saved where the applier reads it, or only a prediction.
+        candidate.discard()
+    module.exit_json(**plan.to_result())
+
+
+if __name__ == "__main__":
+    main()
