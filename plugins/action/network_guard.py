@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
         return result
 
     def _peer(self) -> str | None:
-        """Return the address that the host sees us at; sudo clears the variable, so it is asked for without becoming root."""
+        """Return the address that the host sees us at, asked for without sudo, which clears the variable."""
         become = self._connection.become
         self._connection.set_become_plugin(None)
         try:
@@ -57,8 +57,10 @@ class ActionModule(ActionBase):
         words = str(answer.get("stdout", "")).split()
         return words[0] if words else None
 
-    def _await_report(self, args: dict[str, Any], token: str, variables: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
-        """Open new connections until one brings the end of the commit, or the host stays away for longer than the timeout."""
+    def _await_report(
+        self, args: dict[str, Any], token: str, variables: dict[str, Any], planned: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Open new connections until one brings the commit's end, or the host stays away beyond the timeout."""
         timeout = int(args.get("timeout", 30))
         overall = time.monotonic() + APPLY_SECONDS
         unreachable_since = None
@@ -83,11 +85,21 @@ class ActionModule(ActionBase):
             if report["state"] == "applied":
                 return {**planned, "seconds": report["seconds"]}
             if report["state"] != "running":
-                return {**planned, "changed": False, "failed": True, "msg": f"The commit failed on the host: {report['error']}"}
+                return {
+                    **planned,
+                    "changed": False,
+                    "failed": True,
+                    "msg": f"The commit failed on the host: {report['error']}",
+                }
             display.v(f"{self._task.action}: the host is reachable and still applying")
-        reason = f"no new connection reached the host for {timeout} s ({error.strip()})" if error else f"the host was still applying after {APPLY_SECONDS} s"
+        reason = (
+            f"no new connection reached the host for {timeout} s ({error.strip()})"
+            if error
+            else f"the host was still applying after {APPLY_SECONDS} s"
+        )
         return {
             **planned,
             "failed": True,
-            "msg": f"The commit could not be confirmed: {reason}. Reach the host by its console; /var/lib/kvmnet/guard/report.json says how the apply ended.",
+            "msg": f"The commit could not be confirmed: {reason}. Reach the host by its console; "
+            "/var/lib/kvmnet/guard/report.json says how the apply ended.",
         }

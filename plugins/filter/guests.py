@@ -14,7 +14,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import deriv
 _WIRING = ("name", "network", "address", "mac", "tap", "uplink", "publish", "isolated")
 
 
-def guest_records(guests: list[dict[str, Any]] | None, networks: list[dict[str, Any]] | None = None) -> list[dict[str, Any]] | None:
+def guest_records(
+    guests: list[dict[str, Any]] | None, networks: list[dict[str, Any]] | None = None
+) -> list[dict[str, Any]] | None:
     """Join each guest with its network and derive what it does not say.
 
     Args:
@@ -22,8 +24,9 @@ def guest_records(guests: list[dict[str, Any]] | None, networks: list[dict[str, 
         networks: C(kvmnet_networks).
 
     Returns:
-        None for None, else one plain dict for each guest, in order: source (its place in the inventory), name, network, bridge,
-        address (without prefix) or None, mac, uuid, tap, domain or None, uplink or None, publish, isolated, mtu or None, options.
+        None for None, else one plain dict for each guest, in order: source (its place in the inventory), name,
+        network, bridge, address (without prefix) or None, mac, uuid, tap, domain or None, uplink or None, publish,
+        isolated, mtu or None, options.
     """
     if guests is None:
         return None

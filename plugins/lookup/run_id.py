@@ -10,7 +10,8 @@ author: ["ursa.kvmnet contributors (@ursa-kvmnet)"]
 version_added: 0.1.0
 short_description: A name for this run of Ansible
 description:
-  - Returns one string that is the same in every task and on every worker of one C(ansible-playbook) process, and different in the next.
+  - Returns one string that is the same in every task and on every worker of one C(ansible-playbook) process, and
+    different in the next.
   - The staging modules use it to tell a candidate of this run from one that an aborted run left behind.
 options: {}
 """

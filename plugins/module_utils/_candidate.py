@@ -5,8 +5,9 @@
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 """The candidate: an overlay of files on the live system, and the steps that make the system follow them.
 
-The staging modules of one run share it, so that a later one sees what an earlier one staged. Nothing of it is live until
-C(network_guard) commits it. A module that runs on its own (C(stage=false)) uses a private one and applies it at once.
+The staging modules of one run share it, so that a later one sees what an earlier one staged. Nothing of it is live
+until C(network_guard) commits it. A module that runs on its own (C(stage=false)) uses a private one and applies it
+at once.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ class Candidate:
         """Stage a file.
 
         Returns:
-            Whether it differs from the live one in content or mode; an entry that does not is dropped, so that what is live is
-            never rewritten.
+            Whether it differs from the live one in content or mode; an entry that does not is dropped, so that what
+            is live is never rewritten.
         """
         data = content.encode() if isinstance(content, str) else content
         if self.live(path) == data and self._on_host(path).stat().st_mode & 0o7777 == mode:

@@ -6,8 +6,8 @@
 
 """What a module is about to do, and what is wrong with its input, both in the user's terms.
 
-A plan is computed from normalised want and have before the first write. Check mode is the same code without the apply, so the plan is
-the one source of C(changed), of the diff and of the returned C(changes).
+A plan is computed from normalised want and have before the first write. Check mode is the same code without the
+apply, so the plan is the one source of C(changed), of the diff and of the returned C(changes).
 """
 
 from __future__ import annotations

@@ -11,10 +11,12 @@ author: ["ursa.kvmnet contributors (@ursa-kvmnet)"]
 version_added: 0.1.0
 short_description: Commit what was staged on a host, whole, or put everything back
 description:
-  - Commits the candidate that this run's staging modules left on the host, in one task, the only one that can cut the controller off.
-  - The change is applied by a unit of its own, outside Ansible's process tree, while no connection of Ansible is open. The task then
-    succeeds only if a B(new) connection reaches the host and the host reports success.
-  - When a step fails, the host puts the old files back, repeats the steps with them, and the task fails with the host's report.
+  - Commits the candidate that this run's staging modules left on the host, in one task, the only one that can cut
+    the controller off.
+  - The change is applied by a unit of its own, outside Ansible's process tree, while no connection of Ansible is
+    open. The task then succeeds only if a B(new) connection reaches the host and the host reports success.
+  - When a step fails, the host puts the old files back, repeats the steps with them, and the task fails with the
+    host's report.
   - When nothing is staged, the task is one call that changes nothing.
 extends_documentation_fragment:
   - ursa.kvmnet.attributes
@@ -39,7 +41,8 @@ options:
     default: 30
   admit:
     description:
-      - Networks that the new firewall admits to SSH. The commit is refused when the address that you are connected from is in none of them.
+      - Networks that the new firewall admits to SSH. The commit is refused when the address that you are connected
+        from is in none of them.
       - Empty means that this is not checked.
     type: list
     elements: str
@@ -74,7 +77,8 @@ options:
         default: present
   commands:
     description:
-      - Programs with their arguments, run after everything else when there is anything to commit. One that fails puts everything back.
+      - Programs with their arguments, run after everything else when there is anything to commit. One that fails
+        puts everything back.
     type: list
     elements: list
     default: []
@@ -126,7 +130,8 @@ changes:
   returned: success
   type: list
   elements: dict
-  sample: [{"action": "create", "kind": "file", "name": "/etc/systemd/network/50-kvmnet-br0.network", "options": {}, "note": ""}]
+  sample: [{"action": "create", "kind": "file", "name": "/etc/systemd/network/50-kvmnet-br0.network", "options": {},
+  "note": ""}]
 seconds:
   description: How long the apply took on the host.
   returned: when something was committed

@@ -4,13 +4,13 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 #
-# This file is also installed on the host and run there as a program of its own, outside Ansible's process tree, so it imports the
-# standard library only.
+# This file is also installed on the host and run there as a program of its own, outside Ansible's process tree, so
+# it imports the standard library only.
 """Apply a candidate to the host, whole, or put everything back.
 
-A candidate is a directory with C(index.json) (C(run_id), C(entries): path -> state and mode, C(steps)) and the new contents below C(files/).
-Files are installed first, each by temporary file and rename; then the steps run in order. When one fails, the inverse candidate,
-made before the first write, is applied: old files, same steps.
+A candidate is a directory with C(index.json) (C(run_id), C(entries): path -> state and mode, C(steps)) and the new
+contents below C(files/). Files are installed first, each by temporary file and rename; then the steps run in order.
+When one fails, the inverse candidate, made before the first write, is applied: old files, same steps.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ LOCK = Path("/run/lock/kvmnet.lock")
 FIREWALL = Path("/var/lib/shorewall/firewall")
 COMMAND_TIMEOUT = 120
 LINK_TIMEOUT = 10.0
-_UNIT_INVERSE = {"start": "stop", "stop": "start", "enable": "disable", "disable": "enable", "mask": "unmask", "unmask": "mask"}
+_UNIT_INVERSE = {
+    "start": "stop",
+    "stop": "start",
+    "enable": "disable",
+    "disable": "enable",
+    "mask": "unmask",
+    "unmask": "mask",
+}
 _UNIT_INVERSE |= {"enable-now": "disable-now", "disable-now": "enable-now"}
 
 
@@ -166,7 +173,10 @@ def _step_unit(key: str, args: dict[str, Any]) -> None:
 
 def firewall_started() -> bool:
     """Whether Shorewall says that it is started."""
-    return shutil.which("shorewall") is not None and subprocess.run(["shorewall", "status"], capture_output=True, check=False).returncode == 0
+    return (
+        shutil.which("shorewall") is not None
+        and subprocess.run(["shorewall", "status"], capture_output=True, check=False).returncode == 0
+    )
 
 
 def _step_shorewall(key: str, args: dict[str, Any]) -> None:
@@ -271,7 +281,9 @@ def main() -> int:
     parser.add_argument("candidate", type=Path)
     parser.add_argument("report", type=Path)
     parser.add_argument("--token", required=True, help="names the commit in the report")
-    parser.add_argument("--delay", type=float, default=0.0, help="seconds to wait, so that the caller's connection can end first")
+    parser.add_argument(
+        "--delay", type=float, default=0.0, help="seconds to wait, so that the caller's connection can end first"
+    )
     options = parser.parse_args()
     time.sleep(options.delay)
     started = time.monotonic()

@@ -36,7 +36,8 @@ def describe(candidate: Candidate) -> Plan:
         if entry["state"] == "absent":
             plan.add(Change("delete", "file", path))
         else:
-            plan.add(Change("change" if there else "create", "file", path, {} if there else {"mode": (None, f"{entry['mode']:04o}")}))
+            options = {} if there else {"mode": (None, f"{entry['mode']:04o}")}
+            plan.add(Change("change" if there else "create", "file", path, options))
     for step in sorted(candidate.steps.values(), key=lambda step: (step["order"], step["kind"], step["key"])):
         action = step["args"].get("action", "")
         plan.add(Change("change", step["kind"], step["key"], note=action))
@@ -69,13 +70,9 @@ def check_admitted(peer: str, admit: Iterable[str]) -> Problem | None:
     address = ipaddress.ip_address(peer)
     if any(address in ipaddress.ip_network(network, strict=False) for network in networks):
         return None
-    return Problem(
-        "kvmnet_management",
-        None,
-        "sources",
-        networks,
-        f"a list that holds {peer}, the address you are connected from: add {peer}/{address.max_prefixlen}, or the network it is in",
-    )
+    own = f"{peer}/{address.max_prefixlen}"
+    allowed = f"a list that holds {peer}, the address you are connected from: add {own}, or the network it is in"
+    return Problem("kvmnet_management", None, "sources", networks, allowed)
 
 
 def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: Iterable[list[str]]) -> None:
@@ -115,8 +112,8 @@ def start(candidate: Candidate, token: str) -> None:
     report = _apply.STATE / "report.json"
     _apply.write_json(report, {"token": token, "state": "running", "error": None})
     unit = ["systemd-run", "--quiet", "--collect", f"--unit=kvmnet-commit-{token}", "--property=Type=exec"]
-    argv = [sys.executable, str(program), str(COMMITTING), str(report), f"--token={token}", f"--delay={APPLY_DELAY}"]
-    _apply.run([*unit, *argv])
+    options = [f"--token={token}", f"--delay={APPLY_DELAY}"]
+    _apply.run([*unit, sys.executable, str(program), str(COMMITTING), str(report), *options])
 
 
 def result(token: str) -> dict[str, Any]:

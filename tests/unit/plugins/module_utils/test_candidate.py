@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _commit
+
+
+@pytest.fixture(name="host")
+def fixture_host(tmp_path: Path) -> Path:
+    """A host's root with one file on it."""
+    root = tmp_path / "host"
+    (root / "etc/x").mkdir(parents=True)
+    (root / "etc/x/old").write_text("old")
+    (root / "etc/x/old").chmod(0o644)
+    return root
+
+
+def open_candidate(host: Path, run_id: str = "run1") -> Candidate:
+    candidate = Candidate(run_id, host.parent / "candidate", host)
+    candidate.load()
+    return candidate
+
+
+def test_later_modules_of_a_run_see_what_earlier_ones_staged(host: Path) -> None:
+    first = open_candidate(host)
+    assert first.put("/etc/x/new", "new", 0o600)
+    assert first.remove("/etc/x/old")
+    first.step("networkd", "networkd", 30, restart=False, links=["br0"])
+    first.finish(check_mode=True)
+
+    second = open_candidate(host)
+    assert second.read("/etc/x/new") == b"new"
+    assert second.read("/etc/x/old") is None
+    assert second.live("/etc/x/old") == b"old"
+    assert second.listdir("/etc/x") == ["new"]
+    second.step("networkd", "networkd", 30, restart=True, links=["br0", "tap-web"])
+    assert second.steps[("networkd", "networkd")]["args"] == {"restart": True, "links": ["br0", "tap-web"]}
+
+
+def test_what_another_run_left_behind_is_forgotten(host: Path) -> None:
+    first = open_candidate(host)
+    first.put("/etc/x/new", "new")
+    first.finish(check_mode=False)
+    second = open_candidate(host, "run2")
+    assert second.empty
+    second.finish(check_mode=False)
+    assert not (host.parent / "candidate").exists()
+
+
+def test_what_is_live_already_is_not_staged(host: Path) -> None:
+    candidate = open_candidate(host)
+    assert candidate.put("/etc/x/old", "changed")
+    assert not candidate.put("/etc/x/old", "old")
+    assert not candidate.remove("/etc/x/missing")
+    assert candidate.empty
+    assert candidate.put("/etc/x/old", "old", 0o600), "another mode is a change"
+
+
+class Applied:
+    """The applier on a directory tree instead of the host, with a step that fails on request."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.ran: list[tuple[str, dict[str, Any]]] = []
+        monkeypatch.setattr(_apply, "STATE", root / "state")
+        monkeypatch.setattr(_apply, "LOCK", root / "lock")
+        monkeypatch.setitem(_apply._STEPS, "command", self.step)
+        monkeypatch.setitem(_apply._STEPS, "unit", self.step)
+
+    def step(self, key: str, args: dict[str, Any]) -> None:
+        self.ran.append((key, args))
+        if key == "fail":
+            raise _apply.ApplyError("it said no")
+
+    def apply(self, *keys: str) -> None:
+        candidate = Candidate("run1", self.root / "candidate")
+        candidate.load()
+        candidate.put(str(self.root / "kept"), "new")
+        candidate.put(str(self.root / "fresh"), "new", 0o600)
+        candidate.remove(str(self.root / "gone"))
+        for order, key in enumerate(keys):
+            candidate.step("command", key, order)
+        candidate.step("unit", "u.service", 50, action="enable")
+        candidate.finish(check_mode=False)
+        _apply.apply_candidate(self.root / "candidate", self.root / "state/previous")
+
+    def tree(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in self.root.iterdir() if path.is_file() and path.name != "lock"}
+
+
+@pytest.fixture(name="applied")
+def fixture_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Applied:
+    (tmp_path / "kept").write_text("old")
+    (tmp_path / "gone").write_text("old")
+    return Applied(tmp_path, monkeypatch)
+
+
+def test_a_candidate_is_applied_whole_and_kept_undoable(applied: Applied) -> None:
+    applied.apply("second", "third")
+    assert applied.tree() == {"kept": "new", "fresh": "new"}
+    assert (applied.root / "fresh").stat().st_mode & 0o777 == 0o600
+    assert [key for key, _ in applied.ran] == ["second", "third", "u.service"]
+    assert not (applied.root / "candidate").exists()
+
+    _apply.apply_candidate(applied.root / "state/previous", applied.root / "state/again")
+    assert applied.tree() == {"kept": "old", "gone": "old"}
+    assert applied.ran[-1] == ("u.service", {"action": "disable"})
+
+
+def test_a_failing_step_puts_everything_back(applied: Applied) -> None:
+    with pytest.raises(_apply.ApplyError, match="command fail: it said no; putting it back failed in part"):
+        applied.apply("first", "fail")
+    assert applied.tree() == {"kept": "old", "gone": "old"}
+
+
+def test_the_applier_stands_alone() -> None:
+    """It runs on the host outside Ansible, so it may import nothing of the collection."""
+    source = Path(_apply.__file__).read_text(encoding="utf-8")
+    assert "ansible" not in "".join(line for line in source.splitlines() if line.startswith(("import", "from")))
+
+
+def test_a_commit_refuses_to_shut_the_controller_out() -> None:
+    assert _commit.check_admitted("172.20.1.107", ["10.0.0.0/8", "172.20.1.0/24"]) is None
+    refused = _commit.check_admitted("172.20.2.9", ["172.20.1.0/24"])
+    assert refused is not None
+    assert "add 172.20.2.9/32" in str(refused)
+
+
+def test_bad_additions_are_all_named() -> None:
+    files = [
+        {"path": "relative", "content": "x", "mode": "0644", "state": "present"},
+        {"path": "/etc/a", "content": None, "mode": "rw", "state": "present"},
+    ]
+    places = [problem.place() for problem in _commit.check_input(files, [["no-such-program"], []])]
+    assert places == ["files[0].path", "files[1].content", "files[1].mode", "commands[0]", "commands[1]"]
+
+
+def test_a_report_of_another_commit_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_apply, "STATE", tmp_path)
+    assert _commit.result("a")["state"] == "unknown"
+    (tmp_path / "report.json").write_text(json.dumps({"token": "b", "state": "applied"}))
+    assert _commit.result("a")["state"] == "unknown"
+    assert _commit.result("b")["state"] == "applied"
