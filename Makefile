@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+SHELL := /bin/bash
+INVENTORY ?= article
+SCENARIO ?= all
+
+# Another collection of the same name in the user's home must not take the place of this checkout
+LINK := $(CURDIR)/.ansible/collections/ansible_collections/ursa/kvmnet
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
+export MOLECULE_GLOB := molecule/*/molecule.yml
+export PYTHONDONTWRITEBYTECODE := 1
+
+step := @tools/step
+playbook := ansible-playbook -i playbooks/inventories/$(INVENTORY)
+
+.PHONY: help site down test test-all lint sanity package unit molecule tools test-tools
+
+help:
+	@echo 'make site [INVENTORY=article|minimal|fleet]  build the lab of an inventory on this machine and run site.yml on it'
+	@echo 'make down                                    take the lab away'
+	@echo 'make test                                    every check that a change must pass; test-all: the full matrix'
+	@echo 'make lint | sanity | package | unit          one kind of check'
+	@echo 'make molecule [SCENARIO=site]                one scenario, or all of them'
+
+site: tools
+	$(step) "Build the lab of the inventory '$(INVENTORY)'" $(playbook) playbooks/lab.yml
+	$(step) "Run site.yml on it" $(playbook) -i .lab/inventory.yml playbooks/site.yml
+
+down:
+	@if [ -e .lab ]; then tools/step "Take the lab away" $(playbook) playbooks/lab_down.yml; fi
+
+# Every kind of check runs even when one before it failed; the lab goes in any case; the summary comes last.
+test:
+	@python3 tools/gates.py lint sanity package unit molecule
+
+test-all:
+	@python3 tools/gates.py lint sanity package unit molecule-all
+
+lint: lint-ruff lint-types lint-yaml lint-shell lint-words lint-licences lint-ansible
+
+lint-ruff: test-tools
+	$(step) "ruff" ruff check --output-format concise
+	$(step) "ruff format" ruff format --check --quiet
+
+lint-types: test-tools
+	$(step) "mypy --strict" mypy $(addprefix $(LINK)/plugins/,module_utils plugin_utils filter modules)
+
+lint-yaml: test-tools
+	$(step) "yamllint" yamllint --strict .
+
+lint-shell: test-tools
+	$(step) "shellcheck" shellcheck .ci/run tools/import tools/packages tools/sanity tools/step tools/venv
+
+lint-words: test-tools
+	$(step) "codespell" codespell
+
+lint-licences: test-tools
+	$(step) "reuse" reuse lint --lines
+
+lint-ansible: test-tools
+	$(step) "ansible-lint" env NO_COLOR=1 ansible-lint --offline
+
+sanity: test-tools
+	$(step) "ansible-test sanity" tools/sanity $(LINK)
+
+package: test-tools
+	$(step) "Build the tarball, galaxy-importer" tools/import
+
+unit: test-tools
+	$(step) "Unit tests" pytest -q --junitxml=.cache/junit/unit.xml
+
+tools: $(LINK)
+	$(step) "Python environment" tools/venv .venv requirements.txt
+
+test-tools: $(LINK)
+	$(step) "Debian packages for the checks" tools/packages git shellcheck
+	$(step) "Python environment for the checks" tools/venv .venv requirements.txt tests/requirements.txt
+
+$(LINK):
+	@mkdir -p $(dir $@)
+	@ln -sfn ../../../.. $@
