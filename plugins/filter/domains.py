@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guest records as the entries that M(ursa.kvmnet.kvm_guest) takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _serves_leases(record: dict[str, Any], networks: list[dict[str, Any]]) -> bool:
+    """Return whether this host gives the guest a lease: by its reservation, or from the network's range."""
+    for network in networks:
+        if network.get("name") == record["network"] and network.get("bridge"):
+            return bool(network.get("address") and (network.get("dhcp_range") or record["address"]))
+    return False
+
+
+def domains(
+    records: list[dict[str, Any]] | None, networks: list[dict[str, Any]] | None = None
+) -> list[dict[str, Any]] | None:
+    """Turn guest records into domains.
+
+    Args:
+        records: what C(guest_records) returns.
+        networks: C(kvmnet_networks); a guest whose network has DHCP is waited for until it has its lease.
+
+    Returns:
+        None for None, else one entry for each guest; an option that the guest's record names is never overruled.
+    """
+    if records is None:
+        return None
+    entries = []
+    for record in records:
+        derived: dict[str, Any] = {
+            "source": record["source"],
+            "name": record["name"],
+            "network": record["network"],
+            "uuid": record["uuid"],
+            "nics": [{"mac": record["mac"], "tap": record["tap"], "mtu": record["mtu"]}],
+            "address": record["address"],
+            "fqdn": f"{record['name']}.{record['domain']}" if record["domain"] else None,
+            "wait_for": ["lease"] if _serves_leases(record, networks or []) else [],
+        }
+        entry = {**derived, **record["options"]}
+        entries.append({key: value for key, value in entry.items() if value is not None})
+    return entries
+
+
+class FilterModule:
+    """Filters on guest records."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"domains": domains}

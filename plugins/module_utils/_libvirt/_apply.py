@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""Carries out the steps: files and definitions in parallel, then the guests in their order, each until it is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Backend, BackendError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Step
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Lease, Probe, hangs_at, has_lease
+
+_POLL = 0.2
+# A guest that is still booting does not hear the first request
+_ASK_AGAIN = 10.0
+
+
+def start_tiers(guests: Sequence[Guest]) -> list[list[Guest]]:
+    """Return the guests in groups: one is started, and waited for, after the other."""
+    by_name = {guest.name: guest for guest in guests}
+    depth: dict[str, int] = {}
+
+    def depth_of(name: str) -> int:
+        if name not in depth:
+            depth[name] = 0
+            needs = [need for need in by_name[name].run["depends"] if need in by_name]
+            depth[name] = 1 + max((depth_of(need) for need in needs), default=0)
+        return depth[name]
+
+    tiers: dict[tuple[int, int], list[Guest]] = {}
+    for guest in guests:
+        tiers.setdefault((guest.run["start_order"], depth_of(guest.name)), []).append(guest)
+    return [tiers[key] for key in sorted(tiers)]
+
+
+class Applier:
+    """Applies a plan. A guest that fails does not keep the others from being made; all failures are told together.
+
+    Args:
+        backend: where domains live.
+        files: where disks and seeds are.
+        probe: what the host knows about the guests' network.
+        settings: what the call says for all guests.
+    """
+
+    def __init__(self, backend: Backend, files: Files, probe: Probe, settings: Settings) -> None:
+        self._backend = backend
+        self._files = files
+        self._probe = probe
+        self._settings = settings
+        self.failures: dict[str, str] = {}
+        self.leases: dict[str, Lease] = {}
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        """Do all of it."""
+        if any(step.make_disk or step.seed for step in steps):
+            self._files.prepare()
+        self._stop([step for step in steps if step.power in ("stop", "restart") and step.running])
+        self._each(self._remove, [step for step in steps if step.undefine or step.remove])
+        self._each(self._build, [step for step in steps if step.guest is not None and step.guest.state != "absent"])
+        self._start(steps)
+
+    def _each(self, action: Callable[[Step], None], steps: Iterable[Step]) -> None:
+        def guarded(step: Step) -> None:
+            try:
+                action(step)
+            except (BackendError, DiskError) as exc:
+                self.failures[step.name] = str(exc)
+            except OSError as exc:
+                self.failures[step.name] = f"{exc.filename}: {exc.strerror}"
+
+        todo = [step for step in steps if step.name not in self.failures]
+        with ThreadPoolExecutor(self._settings.parallel) as pool:
+            list(pool.map(guarded, todo))
+
+    def _remove(self, step: Step) -> None:
+        if step.undefine:
+            self._backend.undefine(step.name, step.keep_nvram)
+        for path in step.remove:
+            self._files.remove(path)
+
+    def _build(self, step: Step) -> None:
+        if step.make_disk is not None:
+            path, size, image = step.make_disk
+            backing = inspect_disk(image.path) if image is not None and image.path else None
+            if image is not None and backing is None:
+                raise DiskError(f"image {image.name}: {image.path} is missing")
+            self._files.make_disk(path, size, backing)
+        if step.seed is not None:
+            self._files.write_seed(*step.seed)
+        if step.define is not None:
+            self._backend.define(step.define)
+        alive = step.running and step.power not in ("stop", "restart")
+        if alive:
+            for kind, text in step.metadata:
+                self._backend.set_metadata(step.name, kind, text)
+        if step.grow is not None:
+            disk, size = step.grow
+            if alive:
+                self._backend.resize(step.name, disk.path, size)
+            else:
+                self._files.grow_disk(disk, size)
+        if step.autostart is not None:
+            self._backend.set_autostart(step.name, step.autostart)
+
+    def _stop(self, steps: list[Step]) -> None:
+        """Stop gracefully, all at once, and wait until it is so."""
+        started = time.monotonic()
+        waiting = {step.name: step for step in steps}
+        asked: dict[str, float] = {}
+        while waiting:
+            for name, step in list(waiting.items()):
+                run = step.guest.run if step.guest is not None else {}
+                timeout = run.get("stop_timeout", self._settings.stop_timeout)
+                now = time.monotonic()
+                try:
+                    if self._backend.power(name) == "stopped":
+                        del waiting[name]
+                    elif now - started >= timeout:
+                        del waiting[name]
+                        self._overdue(name, run.get("on_timeout", self._settings.on_timeout), timeout)
+                    elif now - asked.get(name, now - _ASK_AGAIN) >= _ASK_AGAIN:
+                        asked[name] = now
+                        self._backend.shutdown(name)
+                except BackendError as exc:
+                    waiting.pop(name, None)
+                    self.failures[name] = f"it could not be stopped: {exc}"
+            if waiting:
+                time.sleep(_POLL)
+
+    def _overdue(self, name: str, on_timeout: str, timeout: int) -> None:
+        if on_timeout == "destroy":
+            self._backend.destroy(name)
+            return
+        hint = "on_timeout: destroy would switch it off"
+        self.failures[name] = f"it did not stop within {timeout} s after it was asked to; {hint}"
+
+    def _start(self, steps: Sequence[Step]) -> None:
+        by_name = {step.name: step for step in steps}
+        guests = [step.guest for step in steps if step.guest is not None and step.guest.state == "running"]
+        for tier in start_tiers(guests):
+            before = self._probe.leases()
+            todo = []
+            for guest in tier:
+                step = by_name[guest.name]
+                failed = [need for need in guest.run["depends"] if need in self.failures]
+                if failed and step.power in ("start", "restart"):
+                    self.failures.setdefault(guest.name, f"it was not started: it depends on {', '.join(failed)}")
+                elif step.power in ("start", "restart"):
+                    todo.append(step)
+            self._each(self._start_one, todo)
+            fresh = {step.name for step in todo}
+            self._await([guest for guest in tier if guest.name not in self.failures], fresh, before)
+
+    def _start_one(self, step: Step) -> None:
+        for nic in [] if step.guest is None else step.guest.given.get("nics", []):
+            if not self._probe.has_tap(nic["tap"]):
+                raise BackendError(f"its tap {nic['tap']} is missing on the host, and no guest makes its own")
+        self._backend.start(step.name)
+
+    def _await(self, guests: list[Guest], fresh: set[str], before: dict[str, Lease]) -> None:
+        started = time.monotonic()
+        waiting = [guest for guest in guests if "lease" in guest.run["wait_for"] and guest.given.get("nics")]
+        while waiting:
+            leases, now = self._probe.leases(), self._probe.now()
+            for guest in list(waiting):
+                mac = guest.given["nics"][0]["mac"]
+                lease = has_lease(mac, leases, before if guest.name in fresh else None, now)
+                address = guest.run["address"]
+                if lease is not None and address in (None, lease.address):
+                    self.leases[guest.name] = lease
+                    waiting.remove(guest)
+                elif (reason := self._lost(guest, lease, time.monotonic() - started)) is not None:
+                    self.failures[guest.name] = reason
+                    waiting.remove(guest)
+            if waiting:
+                time.sleep(_POLL)
+
+    def _lost(self, guest: Guest, lease: Lease | None, seconds: float) -> str | None:
+        """Return why a guest will not come up any more; None while it may."""
+        nic = guest.given["nics"][0]
+        try:
+            stopped = self._backend.power(guest.name) == "stopped"
+        except BackendError as exc:
+            return str(exc)
+        if stopped:
+            console = self._probe.console(guest.name)
+            return f"it stopped by itself after {seconds:.0f} s; its console's last lines:\n{console}"
+        if seconds < guest.run["wait_timeout"]:
+            return None
+        where = hangs_at(guest.name, nic["tap"], nic["mac"], guest.run["address"], lease, self._probe)
+        return f"it is not up after {seconds:.0f} s: {where}"

@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""The flow of kvm_guest: read, normalise, check, plan, apply; without AnsibleModule."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._apply import Applier
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Backend, Domain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files, inspect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings, normalise
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image, Library, read_images
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Planner, Step
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import (
+    check_entries,
+    check_guests,
+    check_users,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Probe
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
+
+
+@dataclass
+class Outcome:
+    """What was planned, and after the apply what came of it."""
+
+    steps: list[Step] = field(default_factory=list)
+    downloads: list[Image] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        """Return the plan in the user's terms."""
+        plan = Plan(Change("create", "image", image.name, {"url": (None, image.url)}) for image in self.downloads)
+        for step in self.steps:
+            for change in step.changes:
+                plan.add(change)
+        return plan
+
+    def to_result(self) -> dict[str, Any]:
+        """Return the module's result."""
+        result = self.plan().to_result()
+        result["pending_restart"] = [
+            {"name": step.name, "options": step.pending} for step in self.steps if step.pending
+        ]
+        result["needs_recreate"] = [
+            {"name": step.name, "options": {key: {"have": h, "want": w} for key, (h, w) in step.recreate.items()}}
+            for step in self.steps
+            if step.recreate
+        ]
+        result["guests"] = [
+            {
+                "name": step.name,
+                "state": step.guest.state,
+                "address": self.addresses.get(step.name),
+                "nics": step.guest.given.get("nics", []),
+            }
+            for step in self.steps
+            if step.guest is not None and step.guest.state != "absent"
+        ]
+        return result
+
+    def failure(self) -> str:
+        """Return what went wrong while applying, guest by guest."""
+        return "\n".join(f"{name}: {reason}" for name, reason in sorted(self.failures.items()))
+
+
+def host_memory_mib() -> int | None:
+    """Return the host's memory."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    except (OSError, ValueError):
+        return None
+
+
+class Converger:
+    """Converges the guests of one host.
+
+    Args:
+        backend: where domains live.
+        files: where disks and seeds are.
+        library: the host's images.
+        probe: what the host knows about the guests' network.
+        settings: what the call says for all guests.
+        memory_mib: the host's memory, None not to check it.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        files: Files,
+        library: Library,
+        probe: Probe,
+        settings: Settings,
+        memory_mib: int | None = None,
+    ) -> None:
+        self._backend = backend
+        self._files = files
+        self._library = library
+        self._probe = probe
+        self._settings = settings
+        self._memory_mib = memory_mib
+
+    def plan(self, entries: Sequence[Mapping[str, Any]], images: Mapping[str, Any], exclusive: bool) -> Outcome:
+        """Read, check and plan; nothing is written."""
+        outcome = Outcome()
+        known, outcome.problems = read_images(images, str(self._library.directory))
+        outcome.problems += check_entries(entries) + check_users(self._settings.users)
+        if outcome.problems:
+            return outcome
+        guests = [normalise(entry, position, known, self._settings) for position, entry in enumerate(entries)]
+        domains = self._backend.domains()
+        names = {guest.name for guest in guests}
+        staying = [d for d in domains if not exclusive or d.name in names or _mark.find(d.root) is None]
+        outcome.problems += check_guests(guests, known, staying, self._memory_mib)
+        used = {g.image.name: g.image for g in guests if g.image is not None and g.state != "absent"}
+        outcome.problems += self._check_images(used.values(), domains, guests)
+        planner = Planner(self._settings, self._files)
+        outcome.steps = planner.plan(guests, domains, exclusive)
+        outcome.problems += planner.problems
+        outcome.downloads = self._library.missing(used.values())
+        return outcome
+
+    def _check_images(self, images: Any, domains: Sequence[Domain], guests: Sequence[Guest]) -> list[Problem]:
+        paths = {name: str(path) for d in domains if (name := d.name) and (path := _mark.get(d.root, "disk"))}
+        paths |= {g.name: g.given["disk_path"] for g in guests if g.given.get("disk_path")}
+        overlays: dict[str, list[str]] = {}
+        for name, path in sorted(paths.items()):
+            disk = inspect(path)
+            if disk is not None and disk.backing is not None:
+                overlays.setdefault(disk.backing, []).append(name)
+        found = (self._library.check(image, overlays.get(image.path or "", [])) for image in images)
+        return [problem for problem in found if problem is not None]
+
+    def apply(self, outcome: Outcome) -> None:
+        """Carry out a plan without problems. A failure of one guest is noted, and the others are made."""
+        for image in outcome.downloads:
+            self._library.download(image)
+        used = {s.guest.image.name: s.guest.image for s in outcome.steps if s.guest is not None and s.guest.image}
+        self._library.remember(used.values())
+        applier = Applier(self._backend, self._files, self._probe, self._settings)
+        applier.apply(outcome.steps)
+        outcome.failures = applier.failures
+        outcome.addresses = {name: lease.address for name, lease in applier.leases.items()}

@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""A guest's files on the host: its root disk and its seed. A disk is made, grown, removed on request, never shrunk."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_QCOW2 = b"QFI\xfb"
+_BACKING_FORMAT = 0xE2792ACA
+_HEADER_BYTES = 4096
+
+
+class DiskError(Exception):
+    """A file of a guest could not be made; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a disk's own header says."""
+
+    path: str
+    kind: str
+    size: int
+    backing: str | None = None
+    backing_kind: str | None = None
+
+
+def inspect(path: str) -> Disk | None:
+    """Return what is known of a disk file, or None when there is none.
+
+    Reads the header itself: C(qemu-img info) takes a lock on the disk of a running guest, and a process for each guest.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER_BYTES)
+            size = os.fstat(file.fileno()).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if header[:4] != _QCOW2 or len(header) < 72:
+        return Disk(path, "raw", size)
+    version, name_at, name_length, _bits, virtual = struct.unpack(">IQIIQ", header[4:32])
+    at = struct.unpack(">I", header[100:104])[0] if version >= 3 else 72
+    kind = None
+    while at + 8 <= len(header):
+        tag, length = struct.unpack(">II", header[at : at + 8])
+        if tag == 0:
+            break
+        if tag == _BACKING_FORMAT:
+            kind = header[at + 8 : at + 8 + length].decode()
+        at += 8 + (length + 7) // 8 * 8
+    name = header[name_at : name_at + name_length].decode() if name_at else None
+    return Disk(path, "qcow2", virtual, name, kind)
+
+
+def run_tool(command: list[str]) -> None:
+    """Run a program and turn its failure into one line."""
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise DiskError(f"{command[0]} is not installed") from None
+    if done.returncode:
+        raise DiskError(" ".join(done.stderr.split()) or f"{command[0]} failed with {done.returncode}")
+
+
+class Files:
+    """The files of the guests.
+
+    Args:
+        storage: the directory of disks and seeds.
+        run: runs C(qemu-img).
+    """
+
+    def __init__(self, storage: str, run: Callable[[list[str]], None] = run_tool) -> None:
+        self.storage = storage
+        self._run = run
+
+    def disk_path(self, guest: str) -> str:
+        """Return where a guest's root disk is unless its record names another file."""
+        return f"{self.storage}/{guest}.qcow2"
+
+    def seed_path(self, guest: str) -> str:
+        """Return where a guest's seed is."""
+        return f"{self.storage}/{guest}-seed.iso"
+
+    def prepare(self) -> None:
+        """Make the directory; a guest's process passes through it and cannot list it."""
+        try:
+            Path(self.storage).mkdir(parents=True, exist_ok=True, mode=0o711)
+        except OSError as exc:
+            raise DiskError(f"{self.storage}: {exc.strerror}") from exc
+
+    def read(self, path: str) -> bytes | None:
+        """Return a small file's content, or None."""
+        try:
+            return Path(path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def make_disk(self, path: str, size: int | None, backing: Disk | None) -> None:
+        """Make a disk, on top of an image if one is given; under its name it exists whole or not at all."""
+        command = ["qemu-img", "create", "-q", "-f", "qcow2"]
+        if backing is not None:
+            # Declared, because libvirt refuses to guess: a guest could write another header into a raw disk
+            command += ["-b", backing.path, "-F", backing.kind]
+        part = f"{path}.part"
+        try:
+            self._run([*command, part, *([] if size is None else [str(size)])])
+            os.replace(part, path)
+        except OSError as exc:
+            raise DiskError(f"{path}: {exc.strerror}") from exc
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(part)
+
+    def grow_disk(self, disk: Disk, size: int) -> None:
+        """Grow the disk of a guest that is not running."""
+        self._run(["qemu-img", "resize", "-q", "-f", disk.kind, disk.path, str(size)])
+
+    def write_seed(self, path: str, content: bytes) -> None:
+        """Replace a seed. A running guest keeps the old one until it starts again."""
+        part = f"{path}.part"
+        try:
+            # Closed to others: user-data may hold a password's hash
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(content)
+            os.replace(part, path)
+        except OSError as exc:
+            raise DiskError(f"{path}: {exc.strerror}") from exc
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(part)
+
+    def remove(self, path: str) -> None:
+        """Remove a file that may be gone already."""
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def exists(self, path: str) -> bool:
+        """Return whether a file exists."""
+        return os.path.lexists(path)

@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""A guest as the inventory wants it: one normalised record, with everything that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import derive_uuid
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _seed
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import BY_NAME, NIC_SPEC, ROWS
+
+CONSOLE_DIRECTORY = "/var/log/libvirt/qemu"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the module's call says for all guests.
+
+    Args:
+        storage: the directory of disks and seeds.
+        virt_type: the default of guests that do not say.
+        machine: the default machine of this host's architecture; None leaves it to libvirt.
+        cpu: virt_type -> default CPU.
+        users: who may log in to guests that do not say.
+        restart: whether a guest is restarted for what cannot change live.
+        stop_timeout: seconds for a graceful stop.
+        on_timeout: what happens then.
+        wait_timeout: seconds until a guest must be up.
+        parallel: how many guests are handled at once.
+    """
+
+    storage: str = "/var/lib/libvirt/images/kvmnet"
+    virt_type: str = "kvm"
+    machine: str | None = "q35"
+    cpu: Mapping[str, str] = field(default_factory=lambda: {"kvm": "host-passthrough", "qemu": "qemu64"})
+    users: Sequence[Mapping[str, Any]] = ()
+    restart: str = "never"
+    stop_timeout: int = 60
+    on_timeout: str = "fail"
+    wait_timeout: int = 120
+    parallel: int = 8
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One guest.
+
+    Args:
+        name: its name.
+        variable: the list it stands in, for messages.
+        index: its place there.
+        state: what it shall be.
+        given: option -> value, as far as its record names them.
+        defaults: option -> value for the rest, in a domain that we made.
+        image: what its disk starts from.
+        seed: its cloud-init seed.
+        run: what steers the run.
+    """
+
+    name: str
+    variable: str
+    index: int | None
+    state: str
+    given: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    image: Image | None
+    seed: bytes | None
+    run: Mapping[str, Any]
+
+    def values(self, ours: bool) -> dict[str, Any]:
+        """Return the wanted options: all of them in a domain we made, in an adopted one those that the record names."""
+        wanted = {**self.defaults, **self.given} if ours else {**self.given, "origin": "adopted"}
+        return {row.name: wanted[row.name] for row in ROWS if row.name in wanted}
+
+
+def place(entry: Mapping[str, Any], position: int) -> tuple[str, int | None]:
+    """Return the inventory variable and the index that an entry came from."""
+    variable, bracket, index = str(entry.get("source") or "").partition("[")
+    if bracket and index.rstrip("]").isdigit():
+        return variable, int(index.rstrip("]"))
+    return "guests", position
+
+
+def _nic(nic: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "mac": str(nic["mac"]).lower(),
+        "tap": str(nic["tap"]),
+        "model": nic.get("model") or NIC_SPEC["model"]["default"],
+        "mtu": nic.get("mtu"),
+    }
+
+
+def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Image], settings: Settings) -> Guest:
+    """Return the guest that a checked entry describes."""
+    entry = {key: value for key, value in entry.items() if value is not None}
+    variable, index = place(entry, position)
+    name = entry["name"]
+    image = images.get(entry.get("image", ""))
+    given = {key: value for key, value in entry.items() if key in BY_NAME and BY_NAME[key].read is not None}
+    if "nics" in given:
+        given["nics"] = [_nic(nic) for nic in given["nics"]]
+    if "console_log" in given:
+        given["console_log"] = f"{CONSOLE_DIRECTORY}/{name}-console.log" if given["console_log"] else None
+    for key in ("kernel", "initrd", "cmdline"):
+        value = getattr(image, key) if image else None
+        if value is not None:
+            given.setdefault(key, value)
+
+    virt_type = given.get("virt_type", settings.virt_type)
+    has_disk = bool((image and image.path) or given.get("disk_gib") or given.get("disk_path"))
+    defaults: dict[str, Any] = {row.name: None for row in ROWS if row.clears}
+    defaults |= {
+        "uuid": derive_uuid(name),
+        "virt_type": virt_type,
+        "memory_mib": 1024,
+        "vcpus": 1,
+        "disk_path": f"{settings.storage}/{name}.qcow2" if has_disk else None,
+        "nics": [],
+        "console_log": f"{CONSOLE_DIRECTORY}/{name}-console.log",
+        "agent": True,
+        "rng": True,
+        "autostart": entry.get("state") != "stopped",
+        "start_order": 0,
+        "depends": [],
+        "origin": "created",
+    }
+    if settings.machine:
+        defaults["machine"] = settings.machine
+    if virt_type in settings.cpu:
+        defaults["cpu"] = settings.cpu[virt_type]
+
+    content = None
+    if entry.get("seed", bool(image and image.path)):
+        content = _seed.seed(
+            given.get("uuid", defaults["uuid"]),
+            entry.get("hostname") or name,
+            entry.get("fqdn"),
+            entry.get("users", settings.users),
+            entry.get("user_data"),
+            entry.get("network_config"),
+        )
+        target = given if entry.get("seed") else defaults
+        target["seed_path"] = f"{settings.storage}/{name}-seed.iso"
+        target["seed_content"] = _seed.digest(content)
+    run = {
+        "wait_for": entry.get("wait_for", []),
+        "wait_timeout": entry.get("wait_timeout", settings.wait_timeout),
+        "address": entry.get("address"),
+        "restart": entry.get("restart", settings.restart),
+        "stop_timeout": entry.get("stop_timeout", settings.stop_timeout),
+        "on_timeout": entry.get("on_timeout", settings.on_timeout),
+        "remove_storage": entry.get("remove_storage", False),
+        "depends": entry.get("depends", []),
+        "start_order": entry.get("start_order", 0),
+    }
+    return Guest(name, variable, index, entry.get("state", "running"), given, defaults, image, content, run)

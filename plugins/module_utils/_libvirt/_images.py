@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""The images that guests start from: found or downloaded once for each host, verified, and never changed afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Disk, inspect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+
+IMAGE_SPEC: dict[str, Any] = {
+    "path": {"type": "str"},
+    "url": {"type": "str"},
+    "checksum": {"type": "str"},
+    "kernel": {"type": "str"},
+    "initrd": {"type": "str"},
+    "cmdline": {"type": "str"},
+}
+_CHUNK = 1 << 20
+_CHECKSUM = "sha256:HEX or sha512:HEX, as the publisher's SHA256SUMS or SHA512SUMS says"
+
+
+class ImageError(Exception):
+    """An image could not be had; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image.
+
+    Args:
+        name: what guests call it.
+        path: the disk image on the host, where it is or where it will be; None when it has no disk.
+        url: where it is downloaded from.
+        checksum: algorithm and hexadecimal digest.
+        kernel: boots the guest directly.
+        initrd: goes with the kernel.
+        cmdline: goes with the kernel.
+    """
+
+    name: str
+    path: str | None = None
+    url: str | None = None
+    checksum: tuple[str, str] | None = None
+    kernel: str | None = None
+    initrd: str | None = None
+    cmdline: str | None = None
+
+
+def _checksum(text: object) -> tuple[str, str] | None:
+    algorithm, _colon, value = str(text).strip().lower().partition(":")
+    length = {"sha256": 64, "sha512": 128}.get(algorithm)
+    if length == len(value) and all(digit in "0123456789abcdef" for digit in value):
+        return algorithm, value
+    return None
+
+
+def read_images(entries: Mapping[str, Any], directory: str) -> tuple[dict[str, Image], list[Problem]]:
+    """Return the images that an inventory names, and what is wrong with them."""
+    images: dict[str, Image] = {}
+    problems: list[Problem] = []
+
+    def wrong(name: str, key: str | None, value: object, allowed: str) -> None:
+        problems.append(Problem("images", None, name if key is None else f"{name}.{key}", value, allowed))
+
+    for name, entry in entries.items():
+        if not isinstance(entry, Mapping):
+            wrong(name, None, entry, "a dictionary with path, url or kernel")
+            continue
+        for key in entry:
+            if key not in IMAGE_SPEC:
+                wrong(name, str(key), entry[key], f"no such key; one of {', '.join(IMAGE_SPEC)}")
+        path, url, kernel = entry.get("path"), entry.get("url"), entry.get("kernel")
+        if not (path or url or kernel) or (path and url):
+            wrong(name, None, dict(entry), "path or url of a disk image, or kernel with initrd, or both")
+        for key in ("path", "kernel", "initrd"):
+            if entry.get(key) and not str(entry[key]).startswith("/"):
+                wrong(name, key, entry[key], "an absolute path on the host")
+        for key in ("initrd", "cmdline"):
+            if entry.get(key) and not kernel:
+                wrong(name, key, entry[key], "only beside kernel")
+        checksum = _checksum(entry["checksum"]) if entry.get("checksum") else None
+        if entry.get("checksum") and checksum is None:
+            wrong(name, "checksum", entry["checksum"], _CHECKSUM)
+        if url and urlsplit(str(url)).scheme not in ("http", "https", "ftp", "file"):
+            wrong(name, "url", url, "a URL that begins with https://, http://, ftp:// or file://")
+        if url:
+            key = checksum[1] if checksum else hashlib.sha256(str(url).encode()).hexdigest()
+            base = os.path.basename(urlsplit(str(url)).path) or "image"
+            path = f"{directory}/{key[:12]}-{base}"
+        images[name] = Image(name, path, url, checksum, kernel, entry.get("initrd"), entry.get("cmdline"))
+    return images, problems
+
+
+class Library:
+    """The images of a host, and a note of what each was when a guest's disk was first made on it.
+
+    Args:
+        directory: where downloads are kept, and the note.
+        fetch: opens a URL.
+        say: tells how far a download is.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        fetch: Callable[[str], IO[bytes]],
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.directory = Path(directory)
+        self._fetch = fetch
+        self._say = say
+        self._notes_path = self.directory / "images.json"
+        self._notes: dict[str, dict[str, Any]] = {}
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._notes = json.loads(self._notes_path.read_text(encoding="utf-8"))
+
+    def disk(self, image: Image) -> Disk | None:
+        """Return what an image's disk is, or None while it is not there."""
+        return None if image.path is None else inspect(image.path)
+
+    def missing(self, images: Iterable[Image]) -> list[Image]:
+        """Return the images that must be downloaded."""
+        return [image for image in images if image.url and image.path and not os.path.exists(image.path)]
+
+    def check(self, image: Image, overlays: list[str]) -> Problem | None:
+        """Return what is wrong with an image's files.
+
+        Args:
+            image: an image that a guest uses.
+            overlays: the disks that stand on it; a byte changed under them corrupts their file systems.
+        """
+        for key, file in (("kernel", image.kernel), ("initrd", image.initrd)):
+            if file and not os.path.isfile(file):
+                return Problem("images", None, f"{image.name}.{key}", file, "a file that exists on the host")
+        if image.path is None:
+            return None
+        if not os.path.isfile(image.path):
+            if image.url:
+                return None
+            return Problem("images", None, f"{image.name}.path", image.path, "a file that exists on the host")
+        note = self._notes.get(image.path)
+        if note is None or note["stat"] == self._stat(image.path):
+            if note is None and image.checksum and self._digest(image.path, image.checksum[0]) != image.checksum[1]:
+                allowed = f"the checksum of {image.path}, which is another one"
+                return Problem("images", None, f"{image.name}.checksum", ":".join(image.checksum), allowed)
+            return None
+        if note["sha256"] == self._digest(image.path, "sha256") or not overlays:
+            return None
+        allowed = (
+            f"the image that it was: it changed under the disks of {', '.join(overlays)}. Put the old file back, "
+            "and give a new image a new path"
+        )
+        return Problem("images", None, f"{image.name}.path", image.path, allowed)
+
+    def download(self, image: Image) -> None:
+        """Download an image, verified, under its final name only when it is whole."""
+        if image.path is None or image.url is None:
+            return
+        part = Path(f"{image.path}.part")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+            self._receive(image.url, part, image.checksum, image.name)
+            part.chmod(0o444)
+            part.rename(image.path)
+        except (OSError, URLError) as exc:
+            reason = getattr(exc, "reason", None) or getattr(exc, "strerror", None) or exc
+            raise ImageError(f"image {image.name} from {image.url}: {reason}") from exc
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _receive(self, url: str, part: Path, checksum: tuple[str, str] | None, name: str) -> None:
+        hasher = hashlib.new(checksum[0]) if checksum else None
+        with self._fetch(url) as source, part.open("wb") as target:
+            total = int(getattr(source, "headers", {}).get("Content-Length") or 0)
+            free = shutil.disk_usage(self.directory).free
+            if total > free:
+                raise ImageError(f"image {name} has {total >> 20} MiB, {self.directory} has {free >> 20} MiB left")
+            done = told = 0
+            while chunk := source.read(_CHUNK):
+                target.write(chunk)
+                if hasher:
+                    hasher.update(chunk)
+                done += len(chunk)
+                if total and done * 10 // total > told:
+                    told = done * 10 // total
+                    self._say(f"image {name}: {done >> 20} of {total >> 20} MiB")
+            if total and done != total:
+                raise ImageError(f"image {name} from {url}: {done} of {total} bytes came")
+            target.flush()
+            os.fsync(target.fileno())
+        if checksum and hasher and hasher.hexdigest() != checksum[1]:
+            raise ImageError(f"image {name} from {url}: its {checksum[0]} is {hasher.hexdigest()}, not {checksum[1]}")
+
+    def remember(self, images: Iterable[Image]) -> None:
+        """Note what images are now, before the first disk stands on them."""
+        before = dict(self._notes)
+        for image in images:
+            if image.path is None or not os.path.isfile(image.path):
+                continue
+            stat = self._stat(image.path)
+            if self._notes.get(image.path, {}).get("stat") != stat:
+                self._notes[image.path] = {"stat": stat, "sha256": self._digest(image.path, "sha256")}
+        if self._notes != before:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+            part = self._notes_path.with_suffix(".part")
+            part.write_text(json.dumps(self._notes, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            part.rename(self._notes_path)
+
+    def _stat(self, path: str) -> list[int]:
+        """Not the inode's own time: libvirt changes the owner of an image."""
+        found = os.stat(path)
+        return [found.st_size, found.st_mtime_ns]
+
+    def _digest(self, path: str, algorithm: str) -> str:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""What stands between Ansible and the flow of kvm_guest."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from collections.abc import Mapping
+from typing import IO, Any, NoReturn, cast
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, connect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._converge import Converger, host_memory_mib
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Settings
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import ImageError, Library
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import check_entries, check_users
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import LEASE_FILES, Probe
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
+
+_DEFAULTS = Settings()
+_DOWNLOAD_TIMEOUT = 30
+
+SPEC: dict[str, dict[str, Any]] = {
+    "guests": {"type": "list", "elements": "dict", "required": True, "options": argument_spec()},
+    "images": {"type": "dict", "default": {}},
+    "users": {"type": "list", "elements": "dict", "default": [], "options": USER_SPEC},
+    "virt_type": {"type": "str", "choices": ["kvm", "qemu"], "default": _DEFAULTS.virt_type},
+    "storage": {"type": "path", "default": _DEFAULTS.storage},
+    "exclusive": {"type": "bool", "default": False},
+    "restart": {"type": "str", "choices": ["never", "if_needed"], "default": _DEFAULTS.restart},
+    "stop_timeout": {"type": "int", "default": _DEFAULTS.stop_timeout},
+    "on_timeout": {"type": "str", "choices": ["fail", "destroy"], "default": _DEFAULTS.on_timeout},
+    "wait_timeout": {"type": "int", "default": _DEFAULTS.wait_timeout},
+    "parallel": {"type": "int", "default": _DEFAULTS.parallel},
+    "lease_files": {"type": "list", "elements": "str", "default": list(LEASE_FILES)},
+    "uri": {"type": "str", "default": "qemu:///system"},
+}
+
+
+class GuestModule(AnsibleModule):
+    """An AnsibleModule that tells all that is wrong with its arguments, where Ansible stops at the first."""
+
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+        if self.validation_result.error_messages:
+            guests, users = self.params.get("guests"), self.params.get("users")
+            problems = check_entries(guests) if isinstance(guests, list) else []
+            problems += check_users(users) if isinstance(users, list) else []
+            if problems:
+                found = report(problems)
+                msg, kwargs["problems"] = found["msg"], found["problems"]
+        super().fail_json(msg=msg, **kwargs)
+
+
+def _settings(params: Mapping[str, Any]) -> Settings:
+    # libvirt's test driver has no machines and no CPUs, and a type of its own
+    testing = params["uri"].startswith("test:")
+    x86 = platform.machine() == "x86_64" and not testing
+    return Settings(
+        storage=params["storage"].rstrip("/"),
+        virt_type="test" if testing else params["virt_type"],
+        machine="q35" if x86 else None,
+        cpu={"kvm": "host-passthrough", **({"qemu": "qemu64"} if x86 else {})},
+        users=params["users"],
+        restart=params["restart"],
+        stop_timeout=params["stop_timeout"],
+        on_timeout=params["on_timeout"],
+        wait_timeout=params["wait_timeout"],
+        parallel=max(1, params["parallel"]),
+    )
+
+
+def _open(url: str) -> IO[bytes]:
+    return cast("IO[bytes]", open_url(url, timeout=_DOWNLOAD_TIMEOUT, http_agent="ursa.kvmnet"))
+
+
+def run(module: AnsibleModule) -> None:
+    """Run the module."""
+    params = module.params
+    settings = _settings(params)
+    try:
+        backend, libvirt = connect(params["uri"], module.check_mode)
+        library = Library(f"{settings.storage}/images", _open, module.log)
+        converger = Converger(
+            backend, Files(settings.storage), library, Probe(params["lease_files"]), settings, host_memory_mib()
+        )
+        outcome = converger.plan(params["guests"], params["images"], params["exclusive"])
+    except (BackendError, DiskError) as exc:
+        module.fail_json(msg=str(exc))
+    if outcome.problems:
+        module.fail_json(**report(outcome.problems))
+    if not module.check_mode:
+        try:
+            converger.apply(outcome)
+        except (BackendError, DiskError, ImageError) as exc:
+            module.fail_json(msg=str(exc))
+    result = outcome.to_result()
+    for entry in result["needs_recreate"]:
+        module.warn(
+            f"guest {entry['name']}: {', '.join(entry['options'])} cannot change on an existing guest; it stays"
+        )
+    if outcome.failures:
+        count = "1 guest is" if len(outcome.failures) == 1 else f"{len(outcome.failures)} guests are"
+        msg = f"{count} not as asked for:\n{outcome.failure()}"
+        module.fail_json(msg=msg, failed_guests=outcome.failures, **result)
+    module.exit_json(libvirt=libvirt, **result)
+
+
+def main() -> None:
+    """Run the module, with another Python of the host if this one has no binding for libvirt."""
+    module = GuestModule(argument_spec=SPEC, supports_check_mode=True)  # type: ignore[no-untyped-call]
+    if importlib.util.find_spec("libvirt") is None and not has_respawned():
+        interpreter = probe_interpreters_for_module(["/usr/bin/python3"], "libvirt")
+        if interpreter:
+            respawn_module(interpreter)
+    run(module)

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""What is wrong with an inventory's guests, all of it at once, before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _devices
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, place
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import text_at
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+_POSITIVE = ("memory_mib", "max_memory_mib", "vcpus", "disk_gib", "wait_timeout", "stop_timeout")
+# What a guest may say in an inventory; the rest is derived from it
+_DERIVED = ("source", "nics", "wait_for")
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str, int, float), "a text"),
+    "int": ((int,), "a whole number"),
+    "bool": ((bool,), "true or false"),
+    "list": ((list, tuple), "a list"),
+    "dict": ((dict,), "a dictionary"),
+}
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lstrip("-").isdigit()
+
+
+def _check_value(spec: Mapping[str, Any], value: Any) -> str | None:
+    """Return what would be right, or None."""
+    types, words = _TYPES[spec["type"]]
+    if spec["type"] == "int" and _is_int(value):
+        return None
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        return words
+    return _check_members(spec, value)
+
+
+def _check_members(spec: Mapping[str, Any], value: Any) -> str | None:
+    choices = spec.get("choices")
+    if choices and spec["type"] == "list":
+        return None if all(item in choices for item in value) else f"a list of {', '.join(choices)}"
+    if choices and value not in choices:
+        return f"one of {', '.join(choices)}"
+    if spec["type"] == "list" and spec["elements"] == "str" and not all(isinstance(item, str) for item in value):
+        return "a list of texts"
+    if spec["type"] == "list" and spec["elements"] == "dict" and not all(isinstance(item, Mapping) for item in value):
+        return "a list of dictionaries"
+    return None
+
+
+def _check_entry(
+    variable: str, index: int | None, prefix: str, entry: Mapping[str, Any], spec: Mapping[str, Mapping[str, Any]]
+) -> list[Problem]:
+    problems = []
+    for key, value in entry.items():
+        if key not in spec:
+            known = ", ".join(name for name in spec if name not in _DERIVED)
+            problems.append(Problem(variable, index, f"{prefix}{key}", value, f"no such key; one of {known}"))
+        elif value is not None and (allowed := _check_value(spec[key], value)) is not None:
+            problems.append(Problem(variable, index, f"{prefix}{key}", value, allowed))
+    for key, row in spec.items():
+        if row.get("required") and entry.get(key) is None:
+            problems.append(Problem(variable, index, f"{prefix}{key}", None, _TYPES[row["type"]][1]))
+    return problems
+
+
+def check_entries(entries: Sequence[Any]) -> list[Problem]:
+    """Check keys and types of the entries of C(guests)."""
+    spec = argument_spec()
+    problems: list[Problem] = []
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, Mapping):
+            problems.append(Problem("guests", position, None, entry, "a dictionary"))
+            continue
+        variable, index = place(entry, position)
+        found = _check_entry(variable, index, "", entry, spec)
+        problems += found
+        if any(problem.key == "nics" for problem in found):
+            continue
+        for number, nic in enumerate(entry.get("nics") or []):
+            problems += _check_entry(variable, index, f"nics[{number}].", nic, spec["nics"]["options"])
+        for number, user in enumerate(entry.get("users") or []):
+            if isinstance(user, Mapping):
+                problems += _check_entry(variable, index, f"users[{number}].", user, USER_SPEC)
+    return problems
+
+
+def check_users(users: Sequence[Any]) -> list[Problem]:
+    """Check the users of all guests."""
+    problems: list[Problem] = []
+    for index, user in enumerate(users):
+        if isinstance(user, Mapping):
+            problems += _check_entry("users", index, "", user, USER_SPEC)
+        else:
+            problems.append(Problem("users", index, None, user, "a dictionary with name and ssh_keys"))
+    return problems
+
+
+def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) -> list[Problem]:
+    values = {**guest.defaults, **guest.given}
+    found: list[tuple[str, object, str]] = []
+    if not _NAME.match(guest.name):
+        found.append(("name", guest.name, "letters, digits, '-', '_' and '.', at most 63, the first a letter or digit"))
+    for key in _POSITIVE:
+        value = values.get(key, guest.run.get(key))
+        if value is not None and value < 1:
+            found.append((key, value, "1 or more"))
+    if memory_mib is not None and values["memory_mib"] > memory_mib:
+        found.append(("memory_mib", values["memory_mib"], f"at most {memory_mib}, which this host has"))
+    if "max_memory_mib" in values and values["max_memory_mib"] < values["memory_mib"]:
+        found.append(("max_memory_mib", values["max_memory_mib"], f"memory_mib ({values['memory_mib']}) or more"))
+    if not _UUID.match(str(values["uuid"]).lower()):
+        found.append(("uuid", values["uuid"], "a UUID such as 6b766d6e-6574-4572-8361-000000000001"))
+    name = guest.given.get("image")
+    if name is not None and guest.image is None:
+        found.append(("image", name, f"one of {', '.join(sorted(images)) or '(no images are declared)'}"))
+    for key in ("disk_path", "kernel", "initrd"):
+        if values.get(key) and not str(values[key]).startswith("/"):
+            found.append((key, values[key], "an absolute path on the host"))
+    for key in ("initrd", "cmdline"):
+        if values.get(key) and not values.get("kernel"):
+            found.append((key, values[key], "only beside kernel"))
+    for nic in values["nics"]:
+        if not _MAC.match(nic["mac"]):
+            found.append(("nics.mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"))
+        if not 1 <= len(nic["tap"]) <= 15:
+            found.append(("nics.tap", nic["tap"], "1 to 15 characters"))
+    return [Problem(guest.variable, guest.index, key, value, allowed) for key, value, allowed in found]
+
+
+def _check_order(guest: Guest, listed: Mapping[str, Guest]) -> list[Problem]:
+    problems = []
+
+    def wrong(value: object, allowed: str) -> None:
+        problems.append(Problem(guest.variable, guest.index, "depends", value, allowed))
+
+    def reaches(name: str, seen: set[str]) -> bool:
+        needs = listed[name].run["depends"] if name in listed else []
+        return guest.name in needs or any(reaches(need, seen | {need}) for need in needs if need not in seen)
+
+    for need in guest.run["depends"]:
+        other = listed.get(need)
+        if other is None:
+            wrong(need, f"one of the guests of this host: {', '.join(sorted(set(listed) - {guest.name}))}")
+        elif guest.state == "running" and other.state != "running":
+            wrong(need, f"a guest that runs; {need} is {other.state}")
+        elif other.run["start_order"] > guest.run["start_order"]:
+            wrong(need, f"a guest that starts earlier; its start_order is {other.run['start_order']}")
+    if guest.run["depends"] and reaches(guest.name, set()):
+        wrong(guest.run["depends"], "guests that do not themselves depend on this one")
+    return problems
+
+
+def check_guests(
+    guests: Sequence[Guest], images: Iterable[str], domains: Iterable[Domain], memory_mib: int | None
+) -> list[Problem]:
+    """Check what guests say against each other and against the domains of the host."""
+    problems: list[Problem] = []
+    listed = {guest.name: guest for guest in guests}
+    taken: dict[tuple[str, str], str] = {}
+    for domain in domains:
+        if domain.name not in listed:
+            taken |= {("mac", mac): domain.name for mac in _devices.macs(domain.root)}
+            taken[("uuid", text_at(domain.root, "uuid") or "")] = domain.name
+    for guest in guests:
+        if guest.state != "absent":
+            problems += _check_guest(guest, images, memory_mib)
+            problems += _check_order(guest, listed)
+        uses = [("name", guest.name)]
+        if guest.state != "absent":
+            uses.append(("uuid", str({**guest.defaults, **guest.given}["uuid"])))
+            uses += [(key, nic[key]) for nic in guest.given.get("nics", []) for key in ("mac", "tap")]
+        for key, value in uses:
+            other = taken.setdefault((key, value), guest.name)
+            if other != guest.name or (key == "name" and listed[value] is not guest):
+                allowed = f"one that guest {other} does not use"
+                problems.append(Problem(guest.variable, guest.index, key, value, allowed))
+    return problems
