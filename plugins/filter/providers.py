@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What follows from uplinks: providers, routing rules, marks and address translation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netaddr import IPNetwork
+
+from ansible_collections.ursa.kvmnet.plugins.filter.firewall import SELF, Records, _numbered, link_of, masqueraded
+
+# Before the marks of connections, so that it is absolute; after them, so that replies go back the way they came.
+DESTINATIONS, GUESTS, SOURCES = 1000, 11000, 11500
+
+
+def _sharers(uplink: dict[str, Any], uplinks: Records) -> Records:
+    return [other for other in uplinks if link_of(other) == link_of(uplink)]
+
+
+def _own_address(uplink: dict[str, Any]) -> str | None:
+    address = uplink.get("address")
+    return None if address in (None, "dhcp") else str(address)
+
+
+def _shared_address(uplink: dict[str, Any], uplinks: Records) -> str | None:
+    """Return the address that a provider on a shared interface uses: its own, else the first one on the wire."""
+    return next(filter(None, (_own_address(other) for other in (uplink, *_sharers(uplink, uplinks)))), None)
+
+
+def _has_own_addresses(uplink: dict[str, Any], uplinks: Records) -> bool:
+    """Whether each provider on the wire has an address of its own, so that a source address tells them apart."""
+    addresses = [_own_address(other) for other in _sharers(uplink, uplinks)]
+    return None not in addresses and len(set(addresses)) == len(addresses)
+
+
+def _options(uplink: dict[str, Any], uplinks: Records) -> list[str]:
+    options = ["track"]
+    if len(_sharers(uplink, uplinks)) > 1 and not _has_own_addresses(uplink, uplinks):
+        # Rules for the source address would name the same one for each provider, and the first would take everything.
+        options.append("loose")
+    chosen = any(other.get("primary") or other.get("weight") for other in uplinks)
+    if uplink.get("fallback"):
+        options.append("fallback")
+    elif uplink.get("weight"):
+        options.append(f"balance={int(uplink['weight'])}")
+    elif uplink.get("primary") or not chosen:
+        options.append("balance")
+    return options
+
+
+def firewall_providers(uplinks: Records | None) -> Records | None:
+    """Return the providers; one uplink needs none.
+
+    Args:
+        uplinks: C(kvmnet_uplinks).
+    """
+    if uplinks is None:
+        return None
+    rows: Records = []
+    for origin, uplink in _numbered("kvmnet_uplinks", uplinks if len(uplinks) > 1 else []):
+        gateway = uplink.get("gateway")
+        row = {
+            "name": str(uplink["name"]),
+            "number": uplink.get("number"),
+            "interface": link_of(uplink),
+            "gateway": {None: None, "dhcp": "detect"}.get(gateway, gateway),
+            "options": _options(uplink, uplinks),
+            "origin": origin,
+        }
+        shared = len(_sharers(uplink, uplinks)) > 1
+        address = _shared_address(uplink, uplinks) if shared else _own_address(uplink)
+        if shared:
+            row["address"] = None if address is None else address.partition("/")[0]
+        if address is not None and "/" in address:
+            row["network"] = str(IPNetwork(address).cidr)
+        given = uplink.get("gateway_mac")
+        if given or shared:
+            row["gateway_mac"] = [str(mac) for mac in (given if isinstance(given, list) else [given or "learn"])]
+        rows.append({key: value for key, value in row.items() if value is not None})
+    return rows
+
+
+def firewall_rtrules(uplinks: Records | None, guests: Records | None = None) -> Records | None:
+    """Return the routing rules: destinations that one uplink reaches, sources and guests that use one.
+
+    Args:
+        uplinks: C(kvmnet_uplinks).
+        guests: the result of P(ursa.kvmnet.guest_records#filter).
+    """
+    if uplinks is None:
+        return None
+    rows: Records = []
+    if len(uplinks) < 2:
+        return rows
+    for origin, uplink in _numbered("kvmnet_uplinks", uplinks):
+        common = {"provider": str(uplink["name"]), "origin": origin}
+        for network in uplink.get("destinations") or []:
+            rows.append({"dest": [str(network)], "priority": str(DESTINATIONS), **common})
+        for network in uplink.get("sources") or []:
+            rows.append({"source": [str(network)], "priority": str(SOURCES), **common})
+    for guest in guests or []:
+        if guest.get("uplink") and guest.get("address") and guest.get("options", {}).get("state") != "absent":
+            row = {"source": [guest["address"]], "provider": str(guest["uplink"]), "priority": str(GUESTS)}
+            rows.append(row | {"origin": guest["source"]})
+    return rows
+
+
+def firewall_mangle(uplinks: Records | None) -> Records | None:
+    """Return the marks for services that the firewall itself uses over one uplink.
+
+    Args:
+        uplinks: C(kvmnet_uplinks).
+    """
+    if uplinks is None:
+        return None
+    rows: Records = []
+    for origin, uplink in _numbered("kvmnet_uplinks", uplinks if len(uplinks) > 1 else []):
+        for service in uplink.get("services") or []:
+            row = {"provider": str(uplink["name"]), "source": SELF, "dest": "0.0.0.0/0", "origin": origin}
+            rows.append(row | {"proto": [str(service["proto"])], "dport": [str(service["port"])]})
+    return rows
+
+
+def firewall_snat(networks: Records | None, uplinks: Records | None = None) -> Records | None:
+    """Return the address translation of the networks behind each uplink.
+
+    Args:
+        networks: C(kvmnet_networks).
+        uplinks: C(kvmnet_uplinks).
+    """
+    if networks is None and uplinks is None:
+        return None
+    hidden = [
+        (origin, str(IPNetwork(str(network["address"])).cidr), str(network.get("bridge") or network.get("interface")))
+        for origin, network in _numbered("kvmnet_networks", networks)
+        if masqueraded(network)
+    ]
+    rows: Records = []
+    for uplink in uplinks or []:
+        link = link_of(uplink)
+        qualified = len(_sharers(uplink, uplinks or [])) > 1 and _has_own_addresses(uplink, uplinks or [])
+        for origin, source, inside in hidden:
+            row: dict[str, Any] = {"action": "MASQUERADE", "source": [source], "dest": [link], "origin": origin}
+            if qualified:
+                address = str(_own_address(uplink)).partition("/")[0]
+                row |= {"action": f"SNAT({address})", "dest": [f"{link}({uplink['name']})"]}
+            if inside != link and row not in rows:
+                rows.append(row)
+    return rows
+
+
+class FilterModule:
+    """Filters that derive multi-ISP routing from the inventory."""
+
+    def filters(self) -> dict[str, Any]:
+        return {
+            "firewall_providers": firewall_providers,
+            "firewall_rtrules": firewall_rtrules,
+            "firewall_mangle": firewall_mangle,
+            "firewall_snat": firewall_snat,
+        }

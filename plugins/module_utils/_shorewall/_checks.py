@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Checks across rows and files: those that save a run of the compiler, and those that the compiler does not make."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import RESERVED_NAMES, RESERVED_NUMBERS
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, split_list
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+
+_NETWORK = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3}/\d{1,2})(?!\d)")
+_WILDCARD_ZONE = re.compile(r"(?:all|any)[+-]*")
+# Shorewall documents the bands and does not enforce them: elsewhere a rule of its own can displace one of these.
+PRIORITY_BANDS = ((1, 998), (1000, 1999), (11000, 11999), (26000, 26999))
+
+
+def _place(row: Row, name: str, index: int, key: str, value: object, allowed: str) -> Problem:
+    variable, place = locate(row.origin, name, index)
+    return Problem(variable, place, key, value, allowed)
+
+
+def check_networks(files: Mapping[str, list[Row]]) -> Iterator[Problem]:
+    """Networks whose host bits are set: Shorewall takes them and matches something else."""
+    for name, rows in files.items():
+        for index, row in enumerate(rows):
+            for column, text in row.values:
+                for found in _NETWORK.findall(text):
+                    try:
+                        network = ipaddress.ip_network(found, strict=False)
+                    except ValueError:
+                        yield _place(row, name, index, column, found, "an IPv4 network such as 192.168.0.0/24")
+                        continue
+                    if str(network) != found:
+                        yield _place(row, name, index, column, found, f"{network}, without host bits")
+
+
+def zones_in(text: str) -> Iterator[str]:
+    """Yield the zones that a SOURCE or DEST column of policy or rules names."""
+    if ":" in text:
+        text = text.partition(":")[0]
+    for part in split_list(text.replace("!", ",")):
+        if "$" not in part and not _WILDCARD_ZONE.fullmatch(part) and part not in ("-", "none"):
+            yield part.rstrip("+-")
+
+
+def check_zones_used(name: str, rows: Iterable[Row], zones: Iterable[str]) -> Iterator[Problem]:
+    """Zones that are named but not declared."""
+    known = list(zones)
+    for index, row in enumerate(rows):
+        for column in ("source", "dest"):
+            # A redirect's destination is a port of the firewall's own.
+            if column == "dest" and row.get("action").startswith("REDIRECT"):
+                continue
+            for zone in zones_in(row.get(column)):
+                if zone not in known:
+                    yield _place(row, name, index, column, zone, "one of the zones " + ", ".join(known))
+
+
+def check_rules(rows: Iterable[Row]) -> Iterator[Problem]:
+    """Rules that cannot work whatever stands around them."""
+    for index, row in enumerate(rows):
+        action = row.get("action")
+        if (
+            re.match(r"DNAT\b", action)
+            and not re.search(r":.*\d+\.\d+\.\d+\.\d+", row.get("dest"))
+            and "$" not in row.get("dest")
+        ):
+            yield _place(
+                row, "rules", index, "dest", row.get("dest") or None, "zone:address or zone:address:port, for DNAT"
+            )
+        if (row.get("dport") or row.get("sport")) and not row.get("proto") and not re.match(r"[A-Z]\w*\(", action):
+            yield _place(row, "rules", index, "proto", None, "a protocol, since a port is given")
+
+
+def check_policies(rows: Iterable[Row], firewall: str) -> Iterator[Problem]:
+    """Policies that Shorewall refuses for their own sake."""
+    seen: set[tuple[str, str]] = set()
+    for index, row in enumerate(rows):
+        pair = (row.get("source"), row.get("dest"))
+        if row.get("policy") == "NONE" and {firewall, "$FW", "all"} & set(pair):
+            yield _place(
+                row, "policy", index, "policy", "NONE", "another policy: NONE does not go with the firewall zone or all"
+            )
+        if pair in seen:
+            yield _place(row, "policy", index, "source", "->".join(pair), "one policy for each pair of zones")
+        seen.add(pair)
+
+
+def check_providers(entries: Iterable[Mapping[str, Any]], interfaces: Iterable[Row]) -> Iterator[Problem]:
+    """Providers that Shorewall refuses, or starts without a word although they cannot work."""
+    listed = list(entries)
+    zoned = {row.get("interface") for row in interfaces if row.get("zone")}
+    interface_options = {row.get("interface"): row.get("options").split(",") for row in interfaces}
+    seen: dict[str, set[str]] = {"name": set(), "number": set(), "mark": set()}
+    for index, entry in enumerate(listed):
+        variable, place = locate(str(entry.get("origin") or ""), "providers", index)
+        interface, gateway = str(entry.get("interface")), str(entry.get("gateway") or "")
+
+        def wrong(
+            key: str, value: object, allowed: str, variable: str = variable, place: int | None = place
+        ) -> Problem:
+            return Problem(variable, place, key, value, allowed)
+
+        for key, values in seen.items():
+            value = str(entry.get(key))
+            if value in values:
+                yield wrong(key, value, f"a {key} that no other provider has")
+            values.add(value)
+        if entry.get("name") in RESERVED_NAMES:
+            yield wrong("name", entry["name"], f"none of {', '.join(RESERVED_NAMES)}")
+        if int(entry.get("number") or 0) in RESERVED_NUMBERS:
+            yield wrong("number", entry["number"], "1 to 249, 251 or 252")
+        if interface not in zoned:
+            yield wrong(
+                "interface",
+                interface,
+                "one of the interfaces that belong to a zone: " + (", ".join(sorted(zoned)) or "none is listed"),
+            )
+        options = [str(option) for option in entry.get("options") or ()]
+        names = {option.partition("=")[0] for option in options}
+        if "fallback" in names and names & {"balance", "primary"}:
+            yield wrong("options", options, "balance or fallback, not both")
+        users = [other for other in listed if other.get("interface") == entry.get("interface")]
+        if len(users) > 1 and not entry.get("address"):
+            yield wrong("address", None, f"the interface's own address, since {len(users)} providers share {interface}")
+        if entry.get("address"):
+            if not re.fullmatch(r"[\d.]+", gateway):
+                yield wrong("gateway", gateway or None, "an IPv4 address, since the interface is shared")
+            if not entry.get("gateway_mac"):
+                yield wrong(
+                    "gateway_mac",
+                    None,
+                    "the gateway's MAC address or learn: what comes in over a shared interface is told apart by it",
+                )
+            if "src" in names:
+                yield wrong("options", options, "no src on a shared interface")
+            if "optional" in names or "optional" in interface_options.get(interface, ()):
+                yield wrong("options", "optional", "no optional on a shared interface: Shorewall refuses it")
+        network = entry.get("network")
+        if network and re.fullmatch(r"[\d.]+", gateway) and not _on_link(gateway, str(network)):
+            yield wrong("gateway", gateway, f"an address of {network}, which is what {interface} reaches")
+
+
+def _on_link(address: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def check_rtrules(rows: Iterable[Row], providers: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Routing rules that name nothing, or stand where another one displaces them."""
+    names = [str(entry.get("name")) for entry in providers]
+    known = {*names, *(str(entry.get("number")) for entry in providers), "main", "254"}
+    seen: dict[tuple[str, str], str] = {}
+    for index, row in enumerate(rows):
+        if not row.get("source") and not row.get("dest"):
+            yield _place(row, "rtrules", index, "dest", None, "a source or a destination")
+        if row.get("provider") not in known:
+            yield _place(
+                row,
+                "rtrules",
+                index,
+                "provider",
+                row.get("provider"),
+                "main or one of " + (", ".join(names) or "the providers, of which there is none"),
+            )
+        priority = int(row.get("priority").rstrip("!") or 0)
+        if not any(low <= priority <= high for low, high in PRIORITY_BANDS):
+            bands = ", ".join(f"{low} to {high}" for low, high in PRIORITY_BANDS)
+            yield _place(row, "rtrules", index, "priority", priority, f"a number in one of the bands {bands}")
+        match = (row.get("source"), row.get("dest"))
+        if seen.setdefault(match, row.get("provider")) != row.get("provider"):
+            yield _place(
+                row,
+                "rtrules",
+                index,
+                "provider",
+                row.get("provider"),
+                f"{seen[match]}: an earlier rule sends the same traffic there",
+            )
+
+
+def check_stopped(rows: Iterable[Row], sources: Iterable[str], port: int) -> Iterator[Problem]:
+    """Stopped rules that would lock out those who manage the host when the firewall is stopped."""
+    admitted = []
+    for row in rows:
+        protocols, ports = row.get("proto").split(","), row.get("dport").split(",")
+        if row.get("action") != "ACCEPT" or row.get("dest") not in ("", "$FW"):
+            continue
+        if not {"", "tcp", "6", "all"} & set(protocols) or (ports != [""] and str(port) not in ports):
+            continue
+        host = row.get("source").partition(":")[2] if ":" in row.get("source") else row.get("source")
+        for text in split_list(host) or ["0.0.0.0/0"]:
+            try:
+                admitted.append(ipaddress.IPv4Network(text, strict=False))
+            except ValueError:
+                # An interface without an address admits everyone on it.
+                admitted.append(ipaddress.IPv4Network("0.0.0.0/0"))
+    for index, source in enumerate(sources):
+        try:
+            network = ipaddress.IPv4Network(source, strict=False)
+        except ValueError:
+            yield Problem("management", None, f"sources[{index}]", source, "an IPv4 address or network")
+            continue
+        if not any(network.subnet_of(other) for other in admitted):
+            yield Problem(
+                "management", None, f"sources[{index}]", source, f"a network that a stopped rule admits to port {port}"
+            )
+
+
+def check_settings(wanted: Mapping[str, str], known: Iterable[str], has_providers: bool) -> Iterator[Problem]:
+    """Settings that Shorewall only warns about, and those that do not go with providers."""
+    names = set(known)
+    for name, value in wanted.items():
+        if names and name not in names:
+            yield Problem("settings", None, name, value, "a setting that this version's shorewall.conf has")
+        if has_providers and name == "ROUTE_FILTER" and value not in ("No", "off", ""):
+            yield Problem(
+                "settings",
+                None,
+                name,
+                value,
+                "No, since there are providers: reverse path filtering drops replies that take another way",
+            )
+
+
+def firewall_zone(zones: Iterable[Row]) -> str:
+    """Return the name of the firewall zone."""
+    return next((row.get("zone") for row in zones if row.get("type") == "firewall"), "fw")
+
+
+def zone_names(zones: Iterable[Row]) -> list[str]:
+    """Return the declared zones."""
+    return [row.get("zone").partition(":")[0] for row in zones]
+
+
+def options_known() -> dict[str, tuple[str, ...]]:
+    """Return the options of a row of each file, for the module's documentation test."""
+    return {name: tuple(spec.options) for name, spec in FILES.items()}

@@ -1,0 +1,243 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Shorewall's own compiler on the candidate, once, where it can touch nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+
+CONFIG = "/etc/shorewall"
+FIREWALL = "/var/lib/shorewall/firewall"
+PROGRAM = Path("/sbin/shorewall")
+COMPILE_TIMEOUT = 300
+STEP = ("shorewall", "shorewall", 60)
+
+POSTCOMPILE = """\
+# Managed by Ansible (ursa.kvmnet): write into each compiled script which configuration it comes from.
+kvmnet_sum=$(cd "$SW_CONFDIR" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
+printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
+"""
+
+# Mounted over the real directory, so that nothing of it can leak in; and where no tables can be touched.
+_SCRIPT = 'mount --bind "$1" /etc/shorewall && exec /sbin/shorewall -q compile "$2"'
+
+_STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
+_SUM = re.compile(rb"(?m)^g_sha1sum1=(sha-lh-[0-9a-f]+)$")
+_ERROR = re.compile(r"ERROR: (?P<message>.*?)(?: (?P<file>/\S+) \(line (?P<line>\d+)\))?\s*$", re.MULTILINE)
+_WARNING = re.compile(r"WARNING: (?P<message>.*)$", re.MULTILINE)
+
+
+class CompileError(Exception):
+    """The compiler refuses the candidate; the text says where, in the user's terms."""
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """What came of the candidate.
+
+    Args:
+        compiled: the real compiler has accepted it, now or before.
+        action: what the firewall has to do: C(start), C(reload), or empty when it is what runs.
+        reason: why, where no file of the configuration differs.
+        warnings: what the compiler said besides.
+    """
+
+    compiled: bool
+    action: str = ""
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def is_installed() -> bool:
+    """Whether Shorewall is there to compile and run."""
+    return PROGRAM.exists()
+
+
+def digest(directory: Path) -> str:
+    """Return the fingerprint of a configuration, as the postcompile script computes it."""
+    paths = sorted(
+        "./" + str(path.relative_to(directory))
+        for path in directory.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )
+    lines = [
+        f"{hashlib.sha256((directory / path).read_bytes()).hexdigest()}  {path}\n"
+        for path in sorted(paths, key=os.fsencode)
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def export(candidate: Candidate, directory: Path) -> None:
+    """Write the complete configuration, as it will be, into a directory."""
+    live = candidate.host_root / CONFIG.lstrip("/")
+    if live.is_dir():
+        shutil.copytree(live, directory, dirs_exist_ok=True, symlinks=True)
+    for path, entry in candidate.entries.items():
+        name = path.removeprefix(f"{CONFIG}/")
+        if name == path:
+            continue
+        target = directory / name
+        target.unlink(missing_ok=True)
+        if entry["state"] == "present":
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(candidate.read(path) or b"")
+
+
+def stamp_of(script: bytes | None) -> str:
+    """Return the fingerprint of the configuration that a compiled script comes from."""
+    found = _STAMP.search(script or b"")
+    return found[1].decode() if found else ""
+
+
+def ruleset_of(script: bytes | None) -> str:
+    """Return the name of the empty chain by which a compiled script's rules can be told from others."""
+    found = _SUM.search(script or b"")
+    return found[1].decode() if found else ""
+
+
+def is_running(script: bytes | None) -> bool:
+    """Whether the kernel holds the rules of this compiled script."""
+    return _has_chain(ruleset_of(script))
+
+
+def _has_chain(name: str) -> bool:
+    if not name:
+        return False
+    done = subprocess.run(["iptables", "-w", "10", "-n", "-L", name], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def is_started() -> bool:
+    """Whether any rules of Shorewall's are in the kernel: the chain that its own programs look for."""
+    return _has_chain("shorewall")
+
+
+def compile_candidate(candidate: Candidate, directory: Path) -> tuple[bytes, tuple[str, ...]]:
+    """Compile a complete configuration in an empty network namespace.
+
+    Args:
+        candidate: where the rows' origins are noted.
+        directory: the configuration.
+
+    Returns:
+        The script and the compiler's warnings.
+
+    Raises:
+        CompileError: the compiler refuses it.
+    """
+    with tempfile.TemporaryDirectory(prefix="kvmnet-compiled-") as scratch:
+        output = Path(scratch) / "firewall"
+        argv = ["unshare", "--net", "--mount", "sh", "-c", _SCRIPT, "sh", str(directory), str(output)]
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
+        try:
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMPILE_TIMEOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise CompileError(f"Shorewall's compiler: {error}") from error
+        said = done.stderr + done.stdout
+        if done.returncode or not output.is_file():
+            raise CompileError(explain(candidate, said, done.returncode))
+        warnings = tuple(dict.fromkeys(found["message"].strip() for found in _WARNING.finditer(said)))
+        return output.read_bytes(), warnings
+
+
+def explain(candidate: Candidate, said: str, returncode: int) -> str:
+    """Return the compiler's message with the inventory key and the row that it is about."""
+    found = _ERROR.search(said)
+    if found is None:
+        # A shell error in params or a script has no line of its own.
+        return f"Shorewall's compiler ended with {returncode}: {said.strip()[-1500:] or 'no message'}"
+    message = found["message"].strip()
+    if not found["file"]:
+        return f"Shorewall's compiler refuses the configuration: {message}"
+    name, line = Path(found["file"]).name, int(found["line"])
+    spec = FILES.get(name)
+    content = candidate.read(f"{CONFIG}/{name}") if spec is not None else None
+    row = None
+    if spec is not None and content is not None:
+        row = number_rows(parse(spec, content.decode(errors="replace"))).get(line)
+    origin = origins(candidate).get((name, line), "")
+    place = f"{origin}: " if origin else ""
+    shown = f" in the row '{' '.join(render_row(spec, row, spec.file_format).split())}'" if spec and row else ""
+    return f"{place}Shorewall's compiler says: {message}{shown} ({CONFIG}/{name}, line {line})"
+
+
+def origins(candidate: Candidate) -> dict[tuple[str, int], str]:
+    """Return where the rows of this run come from, by file and line."""
+    step = candidate.steps.get(STEP[:2])
+    result = {}
+    for entry in step["args"].get("origins", ()) if step else ():
+        name, line, origin = entry.split(":", 2)
+        result[name, int(line)] = origin
+    return result
+
+
+def note_origins(candidate: Candidate, name: str, text: str, wanted: Iterable[tuple[object, str]]) -> list[str]:
+    """Return the notes that let a later compiler error name the inventory key: one for each line of a row with one."""
+    spec = FILES[name]
+    by_row = {row: origin for row, origin in wanted if origin}
+    return [f"{name}:{number}:{by_row[row]}" for number, row in number_rows(parse(spec, text)).items() if row in by_row]
+
+
+def ensure_compiled(candidate: Candidate, routing: bool = False, notes: Iterable[str] = ()) -> CompileResult:
+    """Make the candidate's script that of its configuration, and stage the step if the kernel runs another one.
+
+    Nothing is compiled when the script at hand comes from this very configuration.
+
+    Args:
+        candidate: the candidate.
+        routing: the routing tables have to be set up anew.
+        notes: from M(note_origins).
+
+    Raises:
+        CompileError: the compiler refuses it.
+    """
+    if notes:
+        candidate.step(*STEP, origins=list(notes))
+    if not is_installed():
+        return CompileResult(False)
+    with tempfile.TemporaryDirectory(prefix="kvmnet-shorewall-") as scratch:
+        directory = Path(scratch)
+        export(candidate, directory)
+        wanted = digest(directory)
+        warnings: tuple[str, ...] = ()
+        live = candidate.live(FIREWALL)
+        if stamp_of(live) == wanted:
+            script = live or b""
+        elif stamp_of(staged := candidate.read(FIREWALL)) == wanted:
+            script = staged or b""
+        else:
+            script, warnings = compile_candidate(candidate, directory)
+    candidate.put(FIREWALL, script, 0o700)
+    if is_running(script) and script == live:
+        if candidate.steps.get(STEP[:2], {}).get("args", {}).keys() == {"origins"}:
+            del candidate.steps[STEP[:2]]
+        return CompileResult(True, warnings=warnings)
+    started = is_started()
+    candidate.step(*STEP, routing=routing or not started or live is None, enable=True)
+    reason = "" if script != live else ("another rule set is loaded" if started else "it is not started")
+    return CompileResult(True, "reload" if started else "start", reason, warnings)

@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Every file of Shorewall's but zones, interfaces and hosts: from the module's parameters to the candidate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _providers
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CONFIG, POSTCOMPILE
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import (
+    CONF,
+    CONF_TEMPLATE,
+    SERVICE_DEFAULTS,
+    Staging,
+    decode,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, read_entries
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
+
+ROW_FILES = tuple(name for name in FILES if name not in ("zones", "interfaces", "hosts"))
+RT_TABLES = "/etc/iproute2/rt_tables"
+SYSCTL_FILES = ("/etc/sysctl.conf",)
+SYSCTL_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
+_RP_FILTER = re.compile(r"^\s*-?\s*net[./]ipv4[./]conf[./](?P<name>\S+?)[./]rp_filter\s*=\s*1\s*$")
+_BLOCK = "gateways of shared interfaces"
+
+
+class Request:
+    """What the module was asked for, read against the candidate.
+
+    Args:
+        staging: the candidate's files.
+        params: the module's parameters.
+        neighbour: finds the MAC address of an address on an interface of the host.
+    """
+
+    def __init__(self, staging: Staging, params: Mapping[str, Any], neighbour: _providers.Neighbour) -> None:
+        self.staging = staging
+        self.params = params
+        self.problems: list[Problem] = []
+        self.rows: dict[str, list[Row]] = {}
+        self.providers: list[dict[str, Any]] | None = None
+        self._read_providers(neighbour)
+        self._read_rows()
+        self.settings = self._assignments("settings")
+        self.variables = self._assignments("params")
+
+    def _assignments(self, name: str) -> dict[str, str]:
+        wanted = {str(key): _conf.to_text(value) for key, value in (self.params.get(name) or {}).items()}
+        for key, value in wanted.items():
+            if not re.fullmatch(r"[A-Za-z_]\w*", key):
+                self.problems.append(Problem(name, None, key, key, "a shell variable's name"))
+            if not _conf.is_right(value):
+                self.problems.append(
+                    Problem(name, None, key, value, "ASCII text without double quotes, backquotes and backslashes")
+                )
+        return wanted
+
+    def _read_providers(self, neighbour: _providers.Neighbour) -> None:
+        entries = self.params.get("providers")
+        known = _providers.known_providers(self.staging.rows("providers"))
+        self.known = known
+        if entries is None:
+            return
+        listed = [{key: value for key, value in entry.items() if value is not None} for entry in entries]
+        _providers.assign_numbers(listed, known)
+        self.problems += _providers.resolve_macs(listed, known, neighbour)
+        self.providers = listed
+        self.known = {str(entry["name"]): entry for entry in listed if entry.get("name")}
+
+    def _read_rows(self) -> None:
+        for name in ROW_FILES:
+            entries = self.params.get(name)
+            if name == "providers" and self.providers is not None:
+                entries = _providers.split_macs(self.providers)
+            elif name == "mangle" and entries is not None:
+                entries, problems = _providers.fill_marks(entries, self.known)
+                self.problems += problems
+                entries = [*_providers.further_mac_rules(self.providers or ()), *entries]
+            if entries is not None:
+                self.rows[name], problems = read_entries(FILES[name], entries)
+                self.problems += problems
+
+    def check(self) -> None:
+        """Add what is wrong across files; a file that was not given counts as it will be on the host."""
+        if self.problems:
+            return
+        staging = self.staging
+        zone_rows, interface_rows = staging.rows("zones"), staging.rows("interfaces")
+        zones = _checks.zone_names(zone_rows)
+        for name in ("policy", "rules"):
+            if name in self.rows and zones:
+                self.problems += _checks.check_zones_used(name, self.rows[name], zones)
+        self.problems += _checks.check_networks(self.rows)
+        self.problems += _checks.check_rules(self.rows.get("rules", ()))
+        self.problems += _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))
+        if self.providers is not None:
+            self.problems += _checks.check_providers(self.providers, interface_rows)
+        providers = self.providers if self.providers is not None else list(self.known.values())
+        if "rtrules" in self.rows:
+            self.problems += _checks.check_rtrules(self.rows["rtrules"], providers)
+        management = self.params.get("management") or {}
+        if management and "stoppedrules" in self.rows:
+            self.problems += _checks.check_stopped(self.rows["stoppedrules"], management["sources"], management["port"])
+        template = staging.candidate.read(CONF_TEMPLATE)
+        self.problems += _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
+        self.problems += obsolete_files(staging.candidate)
+        if providers:
+            names = {str(entry.get("interface")) for entry in providers}
+            self.problems += reverse_path_filters(staging.candidate, names)
+
+    def stage(self) -> None:
+        """Write everything into the candidate."""
+        staging, candidate = self.staging, self.staging.candidate
+        for name, rows in self.rows.items():
+            staging.stage_rows(name, rows)
+        if self.settings:
+            staging.stage_assignments(CONF, "setting", self.settings, CONF_TEMPLATE)
+        if self.variables:
+            staging.stage_assignments(f"{CONFIG}/params", "param", self.variables)
+        scripts = dict(self.params.get("scripts") or {})
+        if self.providers is not None:
+            init = scripts["init"] if scripts.get("init") is not None else decode(candidate.read(f"{CONFIG}/init"))
+            scripts["init"] = _conf.set_block(init, _BLOCK, _providers.init_block(self.providers))
+        for name in SCRIPTS:
+            if scripts.get(name) is not None:
+                staging.stage_text(f"{CONFIG}/{name}", "script", name, scripts[name])
+        if candidate.put(f"{CONFIG}/postcompile", POSTCOMPILE):
+            staging.files_changed = True
+        defaults = {
+            str(key): _conf.to_text(value) for key, value in (self.params.get("service_defaults") or {}).items()
+        }
+        if defaults:
+            staging.stage_assignments(SERVICE_DEFAULTS, "service default", defaults)
+        if self.known and candidate.read(RT_TABLES) is None:
+            # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
+            staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
+
+
+def obsolete_files(candidate: Candidate) -> list[Problem]:
+    """Refuse what is left over from older versions: Shorewall ignores it in silence, or rewrites it by itself."""
+    names = candidate.listdir(CONFIG)
+    found = []
+    for name in names:
+        text = decode(candidate.read(f"{CONFIG}/{name}")) if name in OBSOLETE else ""
+        if any(line.strip() and not line.lstrip().startswith(("#", "?")) for line in text.splitlines()):
+            found.append(
+                Problem(
+                    f"{CONFIG}/{name}",
+                    None,
+                    None,
+                    name,
+                    f"no file of this name: move its rows to {OBSOLETE[name]}, then delete it",
+                )
+            )
+    return found
+
+
+def reverse_path_filters(candidate: Candidate, interfaces: set[str]) -> list[Problem]:
+    """Refuse files that turn strict reverse path filtering on.
+
+    The kernel takes the larger of the values for all and for the interface.
+    """
+    problems = []
+    listed = {
+        name: f"{directory}/{name}"
+        for directory in reversed(SYSCTL_DIRECTORIES)
+        for name in candidate.listdir(directory)
+        if name.endswith(".conf")
+    }
+    for path in [*listed.values(), *SYSCTL_FILES]:
+        for number, line in enumerate(decode(candidate.read(path)).splitlines(), 1):
+            found = _RP_FILTER.match(line)
+            if found and found["name"].replace("/", ".") in {"all", "default", "*", *interfaces}:
+                allowed = "0 or 2, since there are providers: strict filtering drops replies that take another way"
+                problems.append(Problem(path, None, f"line {number}", line.strip(), allowed))
+    return problems

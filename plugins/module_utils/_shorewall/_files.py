@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Files of the candidate in the schema's terms: read as rows, staged from rows, with the plan of it."""
+
+from __future__ import annotations
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CONFIG, note_origins
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, converge, parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, plan_rows
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+
+CONF = f"{CONFIG}/shorewall.conf"
+# Where Debian keeps the file as it is delivered.
+CONF_TEMPLATE = "/usr/share/shorewall/configfiles/shorewall.conf"
+SERVICE_DEFAULTS = "/etc/default/shorewall"
+
+
+def decode(content: bytes | None) -> str:
+    """Return a file's text; bytes that are no UTF-8 stand in comments and survive."""
+    return (content or b"").decode(errors="surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """Return the bytes of M(decode)'s text."""
+    return text.encode(errors="surrogateescape")
+
+
+class Staging:
+    """What one module does to the files of the candidate, and the plan of it."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.plan = Plan()
+        self.notes: list[str] = []
+        self.files_changed = False
+        self.routing = False
+
+    def document(self, name: str) -> Document:
+        """Return a file of rows as it will be."""
+        return parse(FILES[name], decode(self.candidate.read(f"{CONFIG}/{name}")))
+
+    def rows(self, name: str) -> list[Row]:
+        """Return the rows of a file as they will be."""
+        return self.document(name).rows
+
+    def stage_rows(self, name: str, rows: list[Row]) -> None:
+        """Make a file hold exactly these rows; a file that says the same already is left as it is."""
+        spec, path = FILES[name], f"{CONFIG}/{name}"
+        live = self.candidate.live(path)
+        document = parse(spec, decode(live))
+        changes = [Change("delete", "directive", f"{name}: {' '.join(line.text.split())}") for line in document.opaque]
+        changes += plan_rows(spec, document.rows, rows)
+        for change in changes:
+            self.plan.add(change)
+        if live is None and not rows:
+            self.candidate.remove(path)
+            return
+        text = converge(document, rows) if changes else document.text
+        self._put(path, text, routing=spec.routing)
+        self.notes += note_origins(self.candidate, name, text, [(row, row.origin) for row in rows])
+
+    def stage_assignments(self, path: str, kind: str, wanted: dict[str, str], template: str = "") -> None:
+        """Set assignments in a file and keep everything else of it."""
+        content = self.candidate.read(path)
+        if content is None and template:
+            content = self.candidate.read(template)
+        text = decode(content)
+        live = _conf.read(decode(self.candidate.live(path)) if self.candidate.live(path) is not None else text)
+        for name, value in wanted.items():
+            if live.get(name) != value:
+                before = {"value": (live.get(name), value)}
+                self.plan.add(Change("change" if name in live else "create", kind, name, before))
+        self._put(path, _conf.edit(text, wanted), routing=path == CONF)
+
+    def stage_text(self, path: str, kind: str, name: str, text: str) -> None:
+        """Make a file hold this text; an empty text removes it."""
+        live = self.candidate.live(path)
+        if live is not None and not text:
+            self.plan.add(Change("delete", kind, name))
+            self.candidate.remove(path)
+            self.files_changed = self.routing = True
+        elif text and live is None:
+            self.plan.add(Change("create", kind, name))
+            self._put(path, text, routing=True)
+        elif text:
+            if decode(live) != text:
+                self.plan.add(
+                    Change("change", kind, name, {"lines": (len(decode(live).splitlines()), len(text.splitlines()))})
+                )
+            self._put(path, text, routing=True)
+        else:
+            self.candidate.remove(path)
+
+    def _put(self, path: str, text: str, routing: bool) -> None:
+        mode = 0o644
+        live = self.candidate.host_root / path.lstrip("/")
+        if live.is_file():
+            mode = live.stat().st_mode & 0o7777
+        if self.candidate.put(path, encode(text), mode):
+            self.files_changed = True
+            self.routing |= routing

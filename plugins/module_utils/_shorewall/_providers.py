@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Providers: numbers that stay, gateway MAC addresses that are learned once and pinned, and what follows from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, to_options
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+
+LEARN = "learn"
+# Table 250 is Shorewall's balance; 253 to 255 are the kernel's.
+LAST_NUMBER = 252
+RESERVED_NUMBERS = (250,)
+RESERVED_NAMES = ("local", "main", "default", "balance", "unspec")
+
+Neighbour = Callable[[str, str], "str | None"]
+
+
+def known_providers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """Return the providers of a file by name."""
+    found = (to_options(FILES["providers"], row) for row in rows)
+    return {options["name"]: options for options in found if "name" in options}
+
+
+def assign_numbers(entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give each provider that has no number one that no other has.
+
+    A number is the provider's mark in every live connection: a provider keeps the one it has on the host, and one that
+    just became free is taken last.
+    """
+    used = {int(entry["number"]) for entry in entries if entry.get("number")}
+    before = {
+        name: int(options["number"]) for name, options in known.items() if str(options.get("number", "")).isdigit()
+    }
+    for entry in entries:
+        number = before.get(str(entry.get("name")))
+        if not entry.get("number") and number and number not in used:
+            entry["number"] = number
+            used.add(number)
+    possible = [number for number in range(1, LAST_NUMBER + 1) if number not in RESERVED_NUMBERS]
+    order = sorted(possible, key=lambda number: (number in before.values(), number))
+    free = (number for number in order if number not in used)
+    for entry in entries:
+        if not entry.get("number"):
+            entry["number"] = next(free)
+    for entry in entries:
+        entry.setdefault("mark", None)
+        if entry["mark"] is None:
+            entry["mark"] = entry["number"]
+
+
+def normalise_mac(value: str) -> str:
+    """Return a MAC address with colons, in lower case."""
+    return value.removeprefix("~").replace("-", ":").lower()
+
+
+def resolve_macs(
+    entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]], neighbour: Neighbour
+) -> list[Problem]:
+    """Replace C(learn) by the MAC address: the pinned one of the same gateway, else the one that answers."""
+    problems = []
+    for index, entry in enumerate(entries):
+        given = [str(mac) for mac in entry.get("gateway_mac") or ()]
+        if LEARN in given:
+            pinned = known.get(str(entry.get("name")), {})
+            mac = (
+                pinned.get("gateway_mac")
+                if all(pinned.get(key) == entry.get(key) for key in ("interface", "gateway"))
+                else None
+            )
+            mac = mac or neighbour(str(entry.get("interface")), str(entry.get("gateway")))
+            if mac is None:
+                variable, place = locate(str(entry.get("origin") or ""), "providers", index)
+                allowed = (
+                    f"the gateway's MAC address: {entry.get('gateway')} does not answer on {entry.get('interface')}, "
+                    "so it cannot be learned; set gateway_mac"
+                )
+                problems.append(Problem(variable, place, "gateway_mac", LEARN, allowed))
+                continue
+            given = [mac if item == LEARN else item for item in given]
+        entry["gateway_mac"] = list(dict.fromkeys(normalise_mac(mac) for mac in given))
+    return problems
+
+
+def split_macs(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the providers with their first gateway MAC each: the one that a row has place for."""
+    return [{**entry, "gateway_mac": (entry.get("gateway_mac") or [None])[0]} for entry in entries]
+
+
+def further_mac_rules(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mangle rules for gateways that send with more than one MAC address, as a VRRP pair does.
+
+    Shorewall's own rule knows the first one only; these mark what arrives from the others and keep the mark.
+    """
+    rules = []
+    for entry in entries:
+        for mac in (entry.get("gateway_mac") or [])[1:]:
+            source = f"{entry['interface']}:~{mac.replace(':', '-')}"
+            match = {"source": source, "dest": "0.0.0.0/0", "origin": entry.get("origin")}
+            rules.append({**match, "action": f"MARK({entry['mark']}):P", "test": "0/0xff"})
+            rules.append({**match, "action": "SAVE(0xff):P", "test": f"{entry['mark']}/0xff"})
+    return rules
+
+
+def init_block(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Return the lines of the C(init) script that pin the gateways of shared interfaces.
+
+    Without them Shorewall's own restore, try and safe-* end in the stopped state.
+    """
+    lines = []
+    for entry in entries:
+        if entry.get("address") and entry.get("gateway_mac"):
+            parts = [re.sub(r"\W", "_", str(entry[key])).upper() for key in ("interface", "name")]
+            lines.append(f"SW_{parts[0]}_{parts[1]}_MAC={entry['gateway_mac'][0]}\n")
+    return "".join(lines)
+
+
+def fill_marks(
+    rules: Iterable[Mapping[str, Any]], providers: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Replace a mangle rule's provider by the action that marks for it."""
+    filled, problems = [], []
+    for index, rule in enumerate(rules):
+        entry = dict(rule)
+        name = entry.pop("provider", None)
+        if name is not None and not entry.get("action"):
+            if name in providers:
+                entry["action"] = f"MARK({providers[name].get('mark') or providers[name].get('number')})"
+            else:
+                variable, place = locate(str(rule.get("origin") or ""), "mangle", index)
+                problems.append(
+                    Problem(
+                        variable,
+                        place,
+                        "provider",
+                        name,
+                        "one of " + (", ".join(providers) or "the providers, of which there is none"),
+                    )
+                )
+                entry["action"] = "MARK(0)"
+        filled.append(entry)
+    return filled, problems

@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""What the two modules do: read, check, stage, compile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf, _zones
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import (
+    STEP,
+    CompileResult,
+    ensure_compiled,
+    is_installed,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import CONF, CONF_TEMPLATE, Staging, decode
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import Neighbour
+
+
+class InvalidError(Exception):
+    """The input is wrong."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def _require_installed(check_mode: bool) -> None:
+    if not check_mode and not is_installed():
+        raise InvalidError(
+            [
+                Problem(
+                    "shorewall",
+                    None,
+                    None,
+                    "not installed",
+                    "the package shorewall, installed before its configuration is written",
+                )
+            ]
+        )
+
+
+def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: bool) -> Staging:
+    """Stage zones, interfaces and hosts.
+
+    Raises:
+        InvalidError: the input is wrong.
+    """
+    _require_installed(check_mode)
+    staging = Staging(candidate)
+    present = [entry for entry in params["zones"] if entry.get("state") != "absent"]
+    absent = {str(entry["name"]) for entry in params["zones"] if entry.get("state") == "absent"}
+    rows, problems = _zones.read_zones(present, params.get("interfaces") or ())
+    if not params["exclusive"]:
+        have = _zones.ZoneRows(staging.rows("zones"), staging.rows("interfaces"), staging.rows("hosts"))
+        named = {
+            str(entry.get("name"))
+            for entry in present
+            if entry.get("interfaces") is not None or entry.get("hosts") is not None
+        }
+        rows = _zones.merge(have, rows, named, absent)
+    if not problems:
+        content = candidate.read(CONF)
+        settings = _conf.read(decode(candidate.read(CONF_TEMPLATE) if content is None else content))
+        problems = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT)
+    if problems:
+        raise InvalidError(problems)
+    staging.stage_rows("zones", rows.zones)
+    staging.stage_rows("interfaces", rows.interfaces)
+    staging.stage_rows("hosts", rows.hosts)
+    if staging.files_changed:
+        candidate.step(*STEP, origins=staging.notes, routing=staging.routing)
+    return staging
+
+
+def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bool, neighbour: Neighbour) -> Staging:
+    """Stage every other file.
+
+    Raises:
+        InvalidError: the input is wrong.
+    """
+    _require_installed(check_mode)
+    staging = Staging(candidate)
+    request = Request(staging, params, neighbour)
+    request.check()
+    if request.problems:
+        raise InvalidError(request.problems)
+    request.stage()
+    return staging
+
+
+def compile_staged(staging: Staging) -> CompileResult:
+    """Compile what is staged, if it is not compiled yet, and plan what the firewall has to do.
+
+    Raises:
+        CompileError: the compiler refuses it.
+    """
+    result = ensure_compiled(staging.candidate, staging.routing, staging.notes)
+    if result.action == "start":
+        staging.plan.add(Change("create", "firewall", "shorewall", note="start"))
+    elif result.reason:
+        staging.plan.add(Change("change", "firewall", "shorewall", note=f"{result.action}, since {result.reason}"))
+    return result
