@@ -1,0 +1,207 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Who else configures an interface: ifupdown, NetworkManager, other files of networkd. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import Link
+
+# Words that end a stanza of /etc/network/interfaces.
+_STANZAS = (
+    "iface",
+    "auto",
+    "mapping",
+    "source",
+    "source-directory",
+    "no-auto-down",
+    "no-scripts",
+    "template",
+    "rename",
+)
+_YES = ("1", "yes", "y", "true", "t", "on")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A line of somebody else's file that configures an interface."""
+
+    program: str
+    path: str
+    line: int
+    text: str
+    interface: str
+    # Whether it puts a default route into the table main.
+    default_route: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.program}: {self.path} line {self.line} says '{self.text}'"
+
+
+def parse_ifupdown(path: str, text: str) -> list[Claim]:
+    """Read one file of ifupdown; a stanza that only brings an interface up ("manual") claims nothing."""
+    claims = []
+    stanza: list[tuple[int, list[str]]] = []
+
+    def close() -> None:
+        if not stanza:
+            return
+        number, words = stanza[0]
+        if len(words) < 4 or words[3] == "loopback":
+            return
+        options = {option[0]: (at, option) for at, option in stanza[1:]}
+        if words[3] == "manual" and "bridge_ports" not in options:
+            return
+        at, said = options.get("gateway", (number, words))
+        leads_out = words[2] == "inet" and ("gateway" in options or words[3] == "dhcp")
+        claims.append(
+            Claim(
+                "ifupdown",
+                path,
+                at if leads_out else number,
+                " ".join(said if leads_out else words),
+                words[1],
+                leads_out,
+            )
+        )
+
+    for number, raw in enumerate(text.splitlines(), 1):
+        words = raw.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if words[0] in _STANZAS or words[0].startswith("allow-"):
+            close()
+            stanza = [(number, words)] if words[0] == "iface" else []
+        elif stanza:
+            stanza.append((number, words))
+    close()
+    return claims
+
+
+def parse_network_manager(path: str, text: str) -> list[Claim]:
+    """Read one keyfile of NetworkManager."""
+    settings = networkd.parse(text)
+    values = {f"{setting.section}.{setting.key}": setting for setting in settings}
+    name = values.get("connection.interface-name")
+    if name is None:
+        return []
+
+    def value(key: str) -> str:
+        return values[key].value if key in values else ""
+
+    method = values.get("ipv4.method")
+    gateway = values.get("ipv4.gateway")
+    listed = [
+        setting
+        for setting in settings
+        if setting.section == "ipv4" and setting.key.startswith("address") and "," in setting.value
+    ]
+    leads_out = method is not None and (method.value == "auto" or gateway is not None or bool(listed))
+    aside = value("ipv4.never-default") in _YES or value("ipv4.route-table") not in ("", "0", "254")
+    said = (gateway or (listed[0] if listed else None) or method) if leads_out and not aside else name
+    said = said or name
+    return [Claim("NetworkManager", path, said.line, f"{said.key}={said.value}", name.value, leads_out and not aside)]
+
+
+def _listed(settings: list[networkd.Setting], key: str) -> list[str]:
+    found: list[str] = []
+    for setting in settings:
+        if setting.section == "Match" and setting.key == key:
+            # An empty value forgets what stood before it.
+            found = found + setting.value.split() if setting.value else []
+    return found
+
+
+def matches(text: str, name: str, link: Link | None) -> bool:
+    """Whether a .network matches a link, as far as its name, kind and MAC can tell."""
+    settings = networkd.parse(text)
+    results = []
+    names = _listed(settings, "Name")
+    if names:
+        inverted = names[0].startswith("!")
+        results.append(any(fnmatch.fnmatchcase(name, pattern.lstrip("!")) for pattern in names) != inverted)
+    kinds = _listed(settings, "Kind")
+    if kinds:
+        results.append(link is not None and link.kind in kinds)
+    types = _listed(settings, "Type")
+    if types:
+        known = {"bridge": {"bridge", "ether"}}.get(link.kind if link else "", {"ether"})
+        results.append(bool(known & set(types)))
+    for key in ("MACAddress", "PermanentMACAddress"):
+        macs = [mac.lower().replace("-", ":") for mac in _listed(settings, key)]
+        if macs:
+            results.append(link is not None and link.mac in macs)
+    return bool(results) and all(results)
+
+
+def visible(files: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the .network files that count, as name -> (path, text): one of /etc hides those of its name elsewhere."""
+    found: dict[str, tuple[str, str]] = {}
+    for directory in networkd.DIRECTORIES:
+        for path, text in files.items():
+            parent, _slash, base = path.rpartition("/")
+            if parent == directory and base.endswith(".network"):
+                found.setdefault(base, (path, text))
+    return dict(sorted(found.items()))
+
+
+def _default_route_line(text: str) -> networkd.Setting | None:
+    """Return the line by which a .network puts a default route into main, if there is one."""
+    settings = networkd.parse(text)
+    lease = {setting.key: setting.value for setting in settings if setting.section == "DHCPv4"}
+    aside = lease.get("RouteTable") not in (None, "254", "main") or lease.get("UseGateway") == "no"
+    for setting in settings:
+        if setting.section == "Network" and setting.key == "Gateway" and setting.value and ":" not in setting.value:
+            return setting
+        if (
+            setting.section == "Network"
+            and setting.key == "DHCP"
+            and setting.value in (*_YES, "ipv4", "both")
+            and not aside
+        ):
+            return setting
+        if (
+            setting.section == "Route"
+            and setting.key == "Gateway"
+            and setting.value not in ("", "_ipv6ra")
+            and setting.value.count(":") < 2
+        ):
+            route = {other.key: other.value for other in settings if other.instance == setting.instance}
+            everywhere = route.get("Destination", "0.0.0.0/0") in ("", "0.0.0.0/0")
+            if everywhere and route.get("Table", "main") in ("", "main", "254"):
+                return setting
+    return None
+
+
+def networkd_claim(files: Mapping[str, str], name: str, link: Link | None, before: str | None = None) -> Claim | None:
+    """Return the line of the networkd file of somebody else that rules a link.
+
+    Args:
+        files: path -> text of all files of networkd.
+        name: the link.
+        link: what the kernel says of it, if it is there.
+        before: only a file that sorts before this one counts, because it would win over it.
+    """
+    for base, (path, text) in visible(files).items():
+        if before is not None and base >= before:
+            return None
+        if not matches(text, name, link):
+            continue
+        if networkd.owner(text):
+            return None
+        leads_out = _default_route_line(text)
+        said = leads_out or next(setting for setting in networkd.parse(text) if setting.section == "Match")
+        return Claim("systemd-networkd", path, said.line, f"{said.key}={said.value}", name, leads_out is not None)
+    return None

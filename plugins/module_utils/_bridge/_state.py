@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""What a plan starts from and what it ends in. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import networkd_claim
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import Claim
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import DefaultRoute, Link
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Place
+
+# systemd-networkd makes the links (30); what it leaves undone and what must be done when the commit returns follows.
+ORDER_UNIT = 26
+ORDER_REMAKE = 28
+ORDER_NETWORKD = 30
+ORDER_SETTLE = 31
+ORDER_IP = 35
+ORDER_FIREWALL = 60
+
+NETWORKD_UNIT = "systemd-networkd.service"
+
+
+@dataclass
+class Host:
+    """The host as it is now."""
+
+    links: dict[str, Link] = field(default_factory=dict)
+    routes: list[DefaultRoute] = field(default_factory=list)
+    # Files of systemd-networkd from all its directories, and what ifupdown and NetworkManager configure.
+    files: dict[str, str] = field(default_factory=dict)
+    claims: list[Claim] = field(default_factory=list)
+    version: int = 252
+    enabled: bool = True
+    firewall: bool = False
+
+
+@dataclass
+class Outcome:
+    """The plan in the user's terms, and what carries it out."""
+
+    plan: Plan = field(default_factory=Plan)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    files: dict[str, str | None] = field(default_factory=dict)
+    steps: list[tuple[str, str, int, dict[str, Any]]] = field(default_factory=list)
+    _lines: list[str] = field(default_factory=list)
+
+    def write(self, host: Host, path: str, text: str) -> bool:
+        """Want a file and return whether it differs from the live one."""
+        self.files[path] = text
+        return host.files.get(path) != text
+
+    def remove(self, host: Host, *paths: str) -> bool:
+        """Want files gone and return whether one of them is there."""
+        found = [path for path in paths if path in host.files]
+        self.files.update(dict.fromkeys(found))
+        return bool(found)
+
+    def step(self, kind: str, key: str, order: int, **args: Any) -> None:
+        """Want a step; they run in the order of their numbers."""
+        self.steps.append((kind, key, order, args))
+
+    def networkd(self, links: Iterable[str] = (), restart: bool = False) -> None:
+        """Want networkd to read its files and to have made links."""
+        self.step("networkd", "networkd", ORDER_NETWORKD, restart=restart, links=list(links))
+
+    def ip(self, *lines: str) -> None:
+        """Want lines run by one C(ip -batch), which ends at the first that fails: none may when networkd was faster."""
+        self._lines += lines
+
+    def close(self) -> Outcome:
+        """Turn the collected lines into one step."""
+        if self._lines:
+            self.step("ip", "ip", ORDER_IP, lines=list(dict.fromkeys(self._lines)))
+            self._lines = []
+        return self
+
+    def claimed(self, host: Host, where: Place, key: str, name: str, passive: bool = False) -> None:
+        """Refuse to configure a link that somebody else configures."""
+        link = host.links.get(name)
+        before = f"{networkd.PREFIX}{name}.network"
+        claim = next((claim for claim in host.claims if claim.interface == name), None)
+        claim = claim or networkd_claim(host.files, name, link, before)
+        if claim is None:
+            return
+        way = "remove it there" if passive else "remove it there or choose another name"
+        self.problems.append(where.problem(key, name, f"an interface that nothing else configures ({claim}; {way})"))
+
+    def enable_networkd(self, host: Host) -> None:
+        """Make networkd start at boot, without which nothing of this would be there then."""
+        if host.enabled:
+            return
+        self.plan.add(Change("change", "unit", NETWORKD_UNIT, {"enabled": (False, True)}))
+        self.step("unit", NETWORKD_UNIT, ORDER_UNIT, action="enable")

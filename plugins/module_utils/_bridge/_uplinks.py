@@ -1,0 +1,204 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Uplinks: those that are managed are planned, the others compared. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges import (
+    address_lines,
+    file_changes,
+    have_addresses,
+    mtu_lines,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import networkd_claim
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import TABLE_MAIN
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_FIREWALL, ORDER_SETTLE
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem, compare
+
+if TYPE_CHECKING:
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import Claim
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import Link
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Uplink
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import Host, Outcome
+
+# networkctl returns before networkd has begun. Its own note on the link becomes newer than the file once it has, and
+# says when it is done.
+# A link that never gets there (no lease, no carrier) must not undo everything, so the wait just ends.
+_SETTLE = (
+    "for _ in $(seq 200); do "
+    'state="/run/systemd/netif/links/$(cat "/sys/class/net/$1/ifindex")"; '
+    '[ "$state" -nt "$2" ] && grep -qx ADMIN_STATE=configured "$state" && exit 0; '
+    "sleep 0.05; done; exit 0"
+)
+
+
+def settle(out: Outcome, interface: str) -> None:
+    """Wait until networkd has done with a link whose .network changed, before Shorewall looks at it."""
+    argv = ["sh", "-c", _SETTLE, "settle", interface, networkd.network_path(interface)]
+    out.step("command", f"wait for {interface}", ORDER_SETTLE, argv=argv)
+
+
+def reload_firewall(host: Host, out: Outcome) -> None:
+    """Have Shorewall fill its providers' tables again: the kernel empties them when the uplink's address goes."""
+    if host.firewall:
+        out.step("shorewall", "shorewall", ORDER_FIREWALL)
+
+
+def _gateways(host: Host, uplink: Uplink, main_only: bool) -> list[str | None]:
+    return [
+        route.gateway
+        for route in host.routes
+        if route.device == uplink.interface and (not main_only or route.table == TABLE_MAIN)
+    ]
+
+
+def _want(uplink: Uplink) -> dict[str, object]:
+    want: dict[str, object] = {
+        "addresses": [*uplink.addresses, *(["dhcp"] if uplink.dhcp else [])],
+        "gateway": "dhcp" if uplink.dhcp_gateway else uplink.gateway,
+        "table": uplink.table,
+    }
+    if uplink.mtu is not None:
+        want["mtu"] = uplink.mtu
+    return want
+
+
+def _have(host: Host, uplink: Uplink, link: Link, same_file: bool) -> dict[str, object]:
+    """Return the uplink as it is; the default route outside main is Shorewall's to change, so there the file counts."""
+    want = _want(uplink)
+    path = networkd.network_path(uplink.interface)
+    addresses = have_addresses(host, path, link, uplink.addresses)
+    if uplink.dhcp and (same_file or link.dynamic):
+        addresses.append("dhcp")
+    have: dict[str, object] = {"addresses": addresses, "mtu": link.mtu, "up": link.up}
+    if same_file and (uplink.shared_out or uplink.dhcp):
+        return {**have, "gateway": want["gateway"], "table": want["table"]}
+    in_main = _gateways(host, uplink, main_only=True)
+    if uplink.dhcp_gateway:
+        return {
+            **have,
+            "gateway": "dhcp" if in_main and link.dynamic else None,
+            "table": TABLE_MAIN if in_main else None,
+        }
+    gateway = uplink.gateway if uplink.gateway in in_main else (in_main[0] if in_main else None)
+    return {**have, "gateway": gateway, "table": TABLE_MAIN if in_main else None}
+
+
+def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
+    """Plan one uplink that is ours."""
+    name = uplink.interface
+    link = host.links.get(name)
+    if link is None:
+        out.problems.append(
+            uplink.where.problem("interface", name, f"an interface of this host: {', '.join(_cards(host))}")
+        )
+        return
+    path = networkd.network_path(name)
+    owner = networkd.owner(host.files.get(path, ""))
+    if owner not in (None, "uplink"):
+        out.problems.append(
+            uplink.where.problem(
+                "interface", name, f"an interface that is no {owner} of ours, or a bridge that is given as well"
+            )
+        )
+        return
+    out.claimed(host, uplink.where, "interface", name, passive=True)
+    text = networkd.render_uplink(uplink)
+    rewritten = out.write(host, path, text)
+    change = compare("uplink", name, _have(host, uplink, link, not rewritten), {**_want(uplink), "up": True})
+    if change is None and rewritten:
+        change = Change("change", "uplink", name, file_changes(host, {path: text}))
+    out.plan.add(change)
+    if change is None:
+        return
+    if rewritten:
+        out.networkd([name])
+        settle(out, name)
+    out.ip(
+        f"link set dev {name} up",
+        *mtu_lines(host, name, uplink.mtu, path),
+        *address_lines(name, uplink.addresses, link),
+    )
+    if uplink.gateway and not uplink.shared_out:
+        out.ip(f"route replace default via {uplink.gateway} dev {name} proto static")
+    reload_firewall(host, out)
+
+
+def plan_no_uplink(name: str, host: Host, out: Outcome) -> None:
+    """Plan the end of our own configuration of an uplink: another file of networkd takes over, or the address goes."""
+    if out.remove(host, networkd.network_path(name)):
+        out.networkd()
+        reload_firewall(host, out)
+        out.plan.add(Change("delete", "uplink", name))
+
+
+def _cards(host: Host) -> list[str]:
+    return sorted(name for name, link in host.links.items() if name != "lo" and not link.tap and link.kind != "bridge")
+
+
+def compare_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
+    """Compare an uplink that is not ours with the host."""
+    name = uplink.interface
+    link = host.links.get(name)
+    if link is None:
+        out.warnings.append(f"{uplink.where}: this host has no interface {name} now; it has {', '.join(_cards(host))}")
+        return
+    missing = [address for address in uplink.addresses if address not in link.addresses]
+    if missing and link.addresses:
+        out.problems.append(
+            uplink.where.problem(
+                "address",
+                ", ".join(missing),
+                f"what {name} has ({', '.join(link.addresses)}), or 'manage: true' to have it configured",
+            )
+        )
+    elif missing or (uplink.dhcp and not link.addresses):
+        out.warnings.append(
+            f"{uplink.where}: {name} has no address now; {', '.join(missing) or 'one by DHCP'} is expected"
+        )
+    gateways = _gateways(host, uplink, main_only=False)
+    if uplink.gateway and gateways and uplink.gateway not in gateways:
+        found = ", ".join(str(gateway) for gateway in dict.fromkeys(gateways))
+        out.warnings.append(f"{uplink.where}: the default route of {name} goes by {found}, not by {uplink.gateway}")
+
+
+def _leading_out(host: Host, ours: set[str]) -> list[tuple[str, Claim]]:
+    """Return who puts a default route into main, apart from interfaces that we configure."""
+    found = [(claim.interface, claim) for claim in host.claims if claim.default_route and claim.interface not in ours]
+    for name, link in sorted(host.links.items()):
+        claim = None if name in ours else networkd_claim(host.files, name, link)
+        if claim is not None and claim.default_route:
+            found.append((name, claim))
+    return found
+
+
+def refuse_default_routes(uplinks: list[Uplink], host: Host, out: Outcome) -> None:
+    """Refuse a default route in main beside providers: it is looked up before theirs and turns Multi-ISP off."""
+    if not any(uplink.present and uplink.shared_out for uplink in uplinks):
+        return
+    by_name = {uplink.interface: uplink for uplink in uplinks if uplink.present}
+    ours = {name for name, uplink in by_name.items() if uplink.manage}
+    named = set()
+    for name, claim in _leading_out(host, ours):
+        named.add(name)
+        allowed = (
+            f"no default route in main beside other uplinks ({claim}; remove it, or give its uplink 'manage: true')"
+        )
+        if name in by_name:
+            out.problems.append(by_name[name].where.problem("manage", False, allowed))
+        else:
+            out.problems.append(Problem("interface", None, None, name, allowed))
+    for route in host.routes:
+        if route.table == TABLE_MAIN and route.device not in ours | named:
+            said = f"default{f' via {route.gateway}' if route.gateway else ''} dev {route.device}"
+            allowed = (
+                "no default route in main beside other uplinks (no file says where it comes from: remove it by hand)"
+            )
+            out.problems.append(Problem("route", None, None, said, allowed))
