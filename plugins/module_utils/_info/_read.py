@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+
+"""Read the host. Every function here only reads."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import parse_links
+from ansible_collections.ursa.kvmnet.plugins.module_utils._files import _leases, _units
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _document
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+
+from . import _dns, _guests, _links, _uplinks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NOT_INSTALLED = "not installed"
+_DNSMASQ_UNIT = "dnsmasq@kvmnet.service"
+_LEASES = Path("/var/lib/misc/dnsmasq.kvmnet.leases")
+_RESERVATIONS = Path("/etc/dnsmasq.kvmnet.d/50-kvmnet-reservations")
+_SHOREWALL = Path("/etc/shorewall")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def _ip(*words: str) -> list[dict[str, Any]]:
+    # Numbers instead of names: a name is in a file that any provider may have changed.
+    found: list[dict[str, Any]] = json.loads(run(["ip", "-j", "-N", *words]) or "[]")
+    return found
+
+
+def links() -> dict[str, Any]:
+    """Return bridges, their ports and other interfaces."""
+    return _links.describe(parse_links(json.loads(run(["ip", "-j", "-d", "address", "show"]))).values())
+
+
+def dnsmasq() -> dict[str, Any]:
+    """Return the state of our instance, its leases and its reservations."""
+    state = _units.read_states([_DNSMASQ_UNIT])[_DNSMASQ_UNIT]
+    installed = shutil.which("dnsmasq") is not None
+    return {
+        "state": NOT_INSTALLED if not installed else "running" if state.active else "stopped",
+        "enabled": state.enabled,
+        "leases": [vars(lease) for lease in _leases.parse_leases(_text(_LEASES))],
+        "reservations": [vars(entry) for entry in _leases.parse_reservations(_text(_RESERVATIONS))],
+    }
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    spec = FILES[name]
+    return [to_options(spec, row) for row in _document.parse(spec, _text(_SHOREWALL / name)).rows]
+
+
+def shorewall(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the firewall's state, its zones in the words of shorewall_zone, its providers and the routing rules."""
+    installed = _compile.is_installed()
+    interfaces, hosts = _rows("interfaces"), _rows("hosts")
+    zones = []
+    for zone in _rows("zones"):
+        parts = [row for row in interfaces if row.get("zone") == zone["zone"]]
+        members = [{**row} for row in hosts if row.get("zone") == zone["zone"]]
+        zones.append(
+            {
+                **zone,
+                "interfaces": [
+                    {"name": row["interface"], **({"options": row["options"]} if "options" in row else {})}
+                    for row in parts
+                ],
+                "hosts": [{key: value for key, value in row.items() if key != "zone"} for row in members],
+            }
+        )
+    defaults = _uplinks.defaults_by_table(routes)
+    return {
+        "state": NOT_INSTALLED if not installed else "started" if _compile.is_started() else "stopped",
+        "zones": zones,
+        "providers": _rows("providers"),
+        "rules": list(rules),
+        "default_routes": {table: [vars(hop) for hop in hops] for table, hops in defaults.items()},
+    }
+
+
+def rules_and_routes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the kernel's IPv4 rules and routes of all tables."""
+    return _ip("-4", "rule"), _ip("-4", "route", "show", "table", "all")
+
+
+def uplinks(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the uplinks and which of them carries traffic."""
+    return _uplinks.describe(_rows("providers"), rules, routes)
+
+
+def guests(uri: str) -> dict[str, Any]:
+    """Return libvirt's domains, or why there are none."""
+    try:
+        library = importlib.import_module("libvirt")
+    except ImportError:
+        return {"state": NOT_INSTALLED, "message": "python3-libvirt is not installed", "domains": []}
+    try:
+        domains = LibvirtBackend(library, uri).domains()
+    except BackendError as error:
+        return {"state": "unreachable", "message": str(error), "domains": []}
+    return {"state": "running", "message": "", "domains": _guests.describe(domains)}
+
+
+def resolve(wanted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Ask name servers for names and addresses, each server for all of them at once."""
+    rows = list(wanted)
+    by_server: dict[str, list[_dns.Question]] = {}
+    for row in rows:
+        questions = by_server.setdefault(row["server"], [])
+        questions.append(_dns.Question(row["name"], _dns.A))
+        if row["address"]:
+            questions.append(_dns.Question(_dns.reverse_name(row["address"]), _dns.PTR))
+    answers = {server: _dns.ask(server, questions) for server, questions in by_server.items()}
+    found = []
+    for row in rows:
+        forward = answers[row["server"]][_dns.Question(row["name"], _dns.A)]
+        result = {**row, "addresses": list(forward.values), "error": forward.error, "names": [], "reverse_error": None}
+        if row["address"]:
+            reverse = answers[row["server"]][_dns.Question(_dns.reverse_name(row["address"]), _dns.PTR)]
+            result |= {"names": list(reverse.values), "reverse_error": reverse.error}
+        found.append(result)
+    return found

@@ -1,0 +1,239 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kvmnet_info
+author: ["ursa.kvmnet contributors (@ursa-kvmnet)"]
+version_added: 0.1.0
+short_description: Read the network of a KVM host in one call
+description:
+  - Reads bridges, leases, firewall, guests and uplinks as they are, and changes nothing.
+  - What is not installed is not an error; its C(state) says so.
+extends_documentation_fragment:
+  - ursa.kvmnet.attributes
+  - ursa.kvmnet.attributes.actiongroup
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details:
+      - It changes nothing.
+  idempotent:
+    support: full
+options:
+  gather:
+    description:
+      - What to read.
+    type: list
+    elements: str
+    choices: [links, dnsmasq, shorewall, guests, uplinks, packages]
+    default: [links, dnsmasq, shorewall, guests, uplinks]
+  packages:
+    description:
+      - Names of Debian packages to look for.
+    type: list
+    elements: str
+    default: []
+  resolve:
+    description:
+      - Names to ask name servers for, from the host.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      server:
+        description: The name server's IPv4 address.
+        type: str
+        required: true
+      name:
+        description: The name to look up.
+        type: str
+        required: true
+      address:
+        description: The IPv4 address whose name is to be looked up as well.
+        type: str
+  libvirt_uri:
+    description:
+      - Where libvirt is.
+    type: str
+    default: qemu:///system
+seealso:
+  - module: ursa.kvmnet.bridge
+  - module: ursa.kvmnet.bridge_port
+  - module: ursa.kvmnet.shorewall_zone
+"""
+
+EXAMPLES = r"""
+- name: Read everything
+  ursa.kvmnet.kvmnet_info:
+  register: network
+
+- name: Look for missing packages
+  ursa.kvmnet.kvmnet_info:
+    gather: [packages]
+    packages: [dnsmasq, dnsmasq-utils]
+  register: found
+
+- name: Ask the bridge for a guest's name and address
+  ursa.kvmnet.kvmnet_info:
+    gather: [dnsmasq]
+    resolve:
+      - server: 192.168.0.254
+        name: web.kvm.example
+        address: 192.168.0.2
+"""
+
+RETURN = r"""
+links:
+  description:
+    - Bridges and ports in the words of M(ursa.kvmnet.bridge) and M(ursa.kvmnet.bridge_port), and the other interfaces.
+  returned: when gathered
+  type: dict
+  sample:
+    bridges: [{"name": "br0", "addresses": ["192.168.0.254/24"], "mac": "52:54:00:00:00:01", "mtu": 1500, "up": true}]
+    ports: [{"name": "tap-web", "bridge": "br0", "type": "tap", "carrier": true, "mtu": 1500, "isolated": false}]
+    interfaces: [{"name": "eth0", "kind": "network card", "up": true, "addresses": ["172.20.1.130/24"]}]
+dnsmasq:
+  description: The instance of the role dnsmasq, its leases and its reservations.
+  returned: when gathered
+  type: dict
+  sample:
+    state: running
+    enabled: true
+    leases:
+      - mac: 52:54:56:9c:a6:c3
+        address: 192.168.0.2
+        name: web
+        client_id: null
+        expires: 1764000000
+    reservations: [{"mac": "52:54:56:9c:a6:c3", "address": "192.168.0.2", "name": "web"}]
+shorewall:
+  description:
+    - The firewall's state, its zones in the words of M(ursa.kvmnet.shorewall_zone), its providers and the routing.
+  returned: when gathered
+  type: dict
+  sample:
+    state: started
+    zones:
+      - zone: kvm
+        type: ipv4
+        interfaces: [{"name": "br0", "options": ["dhcp", "routeback"]}]
+        hosts: []
+    providers: [{"name": "comcast", "number": "1", "interface": "eth0", "gateway": "172.20.1.1"}]
+    rules: [{"priority": 999, "src": "all", "table": "254"}]
+    default_routes: {"250": [{"interface": "eth0", "gateway": "172.20.1.1"}]}
+guests:
+  description: libvirt's domains.
+  returned: when gathered
+  type: dict
+  sample:
+    state: running
+    message: ""
+    domains:
+      - name: web
+        state: running
+        autostart: true
+        memory_mib: 512
+        vcpus: 1
+        interfaces: [{"tap": "tap-web", "mac": "52:54:56:9c:a6:c3", "type": "ethernet", "bridge": null}]
+uplinks:
+  description:
+    - Shorewall's providers, or where there are none, where the default route leads.
+    - C(state) is V(up), V(down) when its routing table has no default route, or V(moved) when that leads elsewhere.
+  returned: when gathered
+  type: list
+  elements: dict
+  sample:
+    - name: comcast
+      number: 1
+      interface: eth0
+      gateway: 172.20.1.1
+      route: {"interface": "eth0", "gateway": "172.20.1.1"}
+      state: up
+      carries_traffic: true
+packages:
+  description: Which of the packages are installed, with their versions, and which are missing.
+  returned: when gathered
+  type: dict
+  sample: {"installed": {"dnsmasq": "2.90-4~deb12u2"}, "missing": ["dnsmasq-utils"]}
+resolved:
+  description: What the name servers answered.
+  returned: when O(resolve) is not empty
+  type: list
+  elements: dict
+  sample:
+    - server: 192.168.0.254
+      name: web.kvm.example
+      address: 192.168.0.2
+      addresses: [192.168.0.2]
+      error: null
+      names: [web.kvm.example]
+      reverse_error: null
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _packages, _read
+
+SUBJECTS = ["links", "dnsmasq", "shorewall", "guests", "uplinks"]
+
+
+def gather(params: dict[str, Any]) -> dict[str, Any]:
+    """Read what is asked for."""
+    wanted = set(params["gather"])
+    found: dict[str, Any] = {}
+    if "packages" in wanted:
+        found["packages"] = _packages.read(params["packages"])
+    if "links" in wanted:
+        found["links"] = _read.links()
+    if "dnsmasq" in wanted:
+        found["dnsmasq"] = _read.dnsmasq()
+    if wanted & {"shorewall", "uplinks"}:
+        rules, routes = _read.rules_and_routes()
+        if "shorewall" in wanted:
+            found["shorewall"] = _read.shorewall(rules, routes)
+        if "uplinks" in wanted:
+            found["uplinks"] = _read.uplinks(rules, routes)
+    if "guests" in wanted:
+        found["guests"] = _read.guests(params["libvirt_uri"])
+    if params["resolve"]:
+        found["resolved"] = _read.resolve(params["resolve"])
+    return found
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "gather": {"type": "list", "elements": "str", "choices": [*SUBJECTS, "packages"], "default": SUBJECTS},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "resolve": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "server": {"type": "str", "required": True},
+                    "name": {"type": "str", "required": True},
+                    "address": {"type": "str"},
+                },
+            },
+            "libvirt_uri": {"type": "str", "default": "qemu:///system"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        found = gather(module.params)
+    except (ApplyError, FileNotFoundError) as error:
+        module.fail_json(msg=f"The host could not be read: {error}")
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()
