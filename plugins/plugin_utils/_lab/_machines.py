@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""A managed host of the lab: what it is installed from, how it boots, and what the lab tells Ansible about it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import Host, Port
+
+IMAGES_DIR = "/srv/kvmnet/images"
+SUITES = ("bookworm", "trixie")
+# Guest images that the lab can make, and how a host names them
+GUEST_IMAGES: dict[str, dict[str, str]] = {
+    "tiny": {
+        "kernel": f"{IMAGES_DIR}/tiny-vmlinuz",
+        "initrd": f"{IMAGES_DIR}/tiny-initrd.img",
+        "cmdline": "console=ttyS0 quiet",
+    },
+    "debian-12": {"path": f"{IMAGES_DIR}/debian-12.qcow2"},
+    "debian-13": {"path": f"{IMAGES_DIR}/debian-13.qcow2"},
+}
+
+
+def machine(host: Host, dns: IPv4Address, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """One booted host."""
+    suite = str(host.vars.get("lab_suite") or "bookworm")
+    bare = bool(host.vars.get("lab_bare"))
+    packages = list(settings["packages_base"]) + ([] if bare else list(settings["packages"]))
+    packages += list(host.vars.get("lab_packages_extra") or [])
+    images = guest_images(host)
+    return {
+        "name": host.name,
+        "suite": suite,
+        "image": {"name": f"host-{suite}", "suite": suite, "packages": sorted(set(map(str, packages)))},
+        "machine_id": uuid.uuid5(uuid.NAMESPACE_DNS, f"{host.name}.kvmnet").hex,
+        "address": str(host.management),
+        "nics": [
+            {"name": p.interface, "wire": p.wire, "mac": p.mac, "addresses": []}
+            for p in sorted(host.ports.values(), key=lambda p: p.interface)
+        ],
+        "files": _network_files(list(host.ports.values()), dns),
+        "guest_images": sorted(set(images.values())),
+        "host_vars": _host_vars(host, images, settings),
+        "users": _users(host),
+    }
+
+
+def guest_images(host: Host) -> dict[str, str]:
+    """The lab's image for each image name that the host's guests use; a stand-in for one that the lab cannot make."""
+    given = host.vars.get("lab_images") or {}
+    found: dict[str, str] = {}
+    for _index, guest in host.records("kvmnet_guests"):
+        if guest.get("image"):
+            name = str(guest["image"])
+            close = next((i for i in GUEST_IMAGES if name == i or name.startswith(i + "-")), "tiny")
+            found[name] = str(given.get(name) or close)
+    return found
+
+
+def _host_vars(host: Host, images: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is different in the lab from the inventory."""
+    found: dict[str, Any] = {}
+    if images:
+        found["kvm_guests_virt_type"] = str(settings.get("virt_type") or "qemu")
+        found["kvmnet_images"] = {name: dict(GUEST_IMAGES[image]) for name, image in sorted(images.items())}
+    return found
+
+
+def _users(host: Host) -> list[dict[str, Any]]:
+    """The inventory's users, to each of whom the lab gives its own key."""
+    users = [{"name": str(u.get("name"))} for _i, u in host.records("kvmnet_users")]
+    return users or [{"name": "admin"}]
+
+
+def _network_files(ports: Sequence[Port], dns: IPv4Address) -> dict[str, str]:
+    """systemd-networkd files as a fresh installation would have them: one default route, in the main table."""
+    first = next((p for p in ports if any(g.primary for g in p.gateways)), None)
+    first = first or next((p for p in ports if p.gateways), None)
+    files = {}
+    for port in ports:
+        if not port.boot and not port.dhcp:
+            continue
+        lines = ["# Written at installation", "[Match]", f"Name={port.interface}", "", "[Network]"]
+        lines += ["DHCP=ipv4"] if port.dhcp else [f"Address={a}" for a in port.boot]
+        if port is first:
+            best = sorted(port.gateways, key=lambda g: not g.primary)[0]
+            lines += [] if port.dhcp else [f"Gateway={best.address}"]
+            lines.append(f"DNS={dns}")
+        files[f"/etc/systemd/network/80-wire-{port.interface}.network"] = "\n".join([*lines, ""])
+    return files
