@@ -33,7 +33,8 @@ def resolve(value: object, template: Callable[[object], object]) -> object:
     try:
         return template(value)
     except AnsibleError as error:
-        return Unresolved(str(value), " ".join(str(error.message).split()))
+        # To show an encrypted value is to decrypt it
+        return Unresolved(value if isinstance(value, str) else "(encrypted)", " ".join(str(error.message).split()))
 
 
 class ActionModule(ActionBase):

@@ -11,12 +11,14 @@ author: ["ursa.kvmnet contributors (@ursa-kvmnet)"]
 version_added: 0.1.0
 short_description: Check the inventory of a whole site before any host is touched
 description:
-  - Checks the C(kvmnet_*) variables of all hosts of some groups, each host alone and all of them together, on the controller.
-    No connection to any host is opened.
-  - All problems are reported at once, each with the host, the variable, its list index, the key, the value found, and what is allowed.
-  - Refused are, among others, unknown keys and misspelt variables, values of the wrong kind, guests that share a name, an address, a MAC
-    address or a tap, addresses outside their network or inside its DHCP range, gateways that are off-link, networks that overlap, ports
-    that are published twice, references to networks, uplinks, images and zones that do not exist, and templates that cannot be resolved.
+  - Checks the C(kvmnet_*) variables of all hosts of some groups, each host alone and all of them together, on the
+    controller. No connection to any host is opened.
+  - All problems are reported at once, each with the host, the variable, its list index, the key, the value found, and
+    what is allowed.
+  - Refused are, among others, unknown keys and misspelt variables, values of the wrong kind, guests that share a name,
+    an address, a MAC address or a tap, addresses outside their network or inside its DHCP range, gateways that are
+    off-link, networks that overlap, ports that are published twice, references to networks, uplinks, images and zones
+    that do not exist, and templates that cannot be resolved.
   - Every host of the groups is checked, also those that the run is not limited to.
   - The vocabulary is described in C(docs/inventory.md) of the collection.
 extends_documentation_fragment:

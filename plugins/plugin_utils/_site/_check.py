@@ -32,6 +32,12 @@ def check_site(hosts: Iterable[Host]) -> list[Problem]:
             found += check(host)
     found += check_across(site)
     rank = {host.name: position for position, host in enumerate(site)}
-    found.sort(key=lambda one: (rank.get(one.host or "", -1), _ORDER.get(one.variable, -1), -1 if one.index is None else one.index))
+    found.sort(
+        key=lambda one: (
+            rank.get(one.host or "", -1),
+            _ORDER.get(one.variable, -1),
+            -1 if one.index is None else one.index,
+        )
+    )
     # One value can be wrong for one reason by two roads
     return list({str(problem): problem for problem in found}.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import derive_mac, derive_tap
@@ -20,6 +20,7 @@ from ._read import Host, Row, hint
 
 KVM_GROUP = "kvm_hosts"
 FIREWALL_GROUP = "firewalls"
+_PRIVATE = [IPv4Network(network) for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 # The kernel numbers a bridge's ports with ten bits, and 0 is none
 PORTS_MAX = 1023
 
@@ -58,7 +59,14 @@ def mac_of(guest: Row) -> str | None:
 def check_guests(host: Host) -> Iterator[Problem]:
     """Yield what is wrong with the guests of one host."""
     if host.guests and FIREWALL_GROUP in host.groups and KVM_GROUP not in host.groups:
-        yield Problem("kvmnet_guests", None, None, f"{len(host.guests)} guests", f"guests on hosts of the group {KVM_GROUP} only", host.name)
+        yield Problem(
+            "kvmnet_guests",
+            None,
+            None,
+            f"{len(host.guests)} guests",
+            f"guests on hosts of the group {KVM_GROUP} only",
+            host.name,
+        )
     by_name = {row["name"]: row for row in host.networks or [] if row["name"] is not None}
     guests = present(host.guests)
     for row in guests:
@@ -84,18 +92,29 @@ def _references(row: Row, host: Host, by_name: dict[Any, Row]) -> Iterator[Probl
 
 
 def _unread(host: Host, variable: str) -> bool:
-    return any(problem.variable == variable and (problem.index is None or problem.key in (None, "name")) and problem.key in (None, "name") for problem in host.problems)
+    return any(
+        problem.variable == variable
+        and (problem.index is None or problem.key in (None, "name"))
+        and problem.key in (None, "name")
+        for problem in host.problems
+    )
 
 
 def _place(row: Row, network: Row) -> Iterator[Problem]:
     if not network.given("bridge") and network.given("interface"):
-        yield row.problem("network", f"a network with a bridge; {network.place} is the interface {network['interface']}")
+        yield row.problem(
+            "network", f"a network with a bridge; {network.place} is the interface {network['interface']}"
+        )
     own = network["address"]
     if not row.given("address"):
-        if isinstance(own, IPv4Interface) and not network.given("dhcp_range"):
-            yield row.problem("address", f"an address in {own.network}: {network.place} has no dhcp_range to take one from")
-        if row["publish"]:
-            yield row.problem("address", "an address of its own, required beside publish")
+        elsewhere = network.given("dhcp_range") or row.given("network_config")
+        if isinstance(own, IPv4Interface) and not elsewhere:
+            yield row.problem(
+                "address", f"an address in {own.network}: {network.place} has no dhcp_range to take one from"
+            )
+        needing = [key for key in ("publish", "uplink") if row[key]]
+        if needing:
+            yield row.problem("address", f"an address of its own, required beside {' and '.join(needing)}")
         return
     address = row["address"]
     if not isinstance(address, IPv4Address) or not isinstance(own, IPv4Interface):
@@ -128,8 +147,15 @@ def _called(row: Row) -> str:
 
 def _taps(host: Host, guests: list[Row]) -> Iterator[Problem]:
     seen: dict[str, Row] = {}
-    taken = {row[key]: f"{row.place}.{key}" for row in host.networks or [] for key in ("bridge", "interface") if row[key] is not None}
-    taken.update({row["interface"]: f"{row.place}.interface" for row in host.uplinks or [] if row["interface"] is not None})
+    taken = {
+        row[key]: f"{row.place}.{key}"
+        for row in host.networks or []
+        for key in ("bridge", "interface")
+        if row[key] is not None
+    }
+    taken.update(
+        {row["interface"]: f"{row.place}.interface" for row in host.uplinks or [] if row["interface"] is not None}
+    )
     taken.update({port: f"{row.place}.ports" for row in host.networks or [] for port in row["ports"] or []})
     for row in guests:
         tap = tap_of(row)
@@ -140,7 +166,9 @@ def _taps(host: Host, guests: list[Row]) -> Iterator[Problem]:
         first = seen.setdefault(tap, row)
         # Two of one name have one tap: that is said of their name
         if first is not row and not (first["name"] == row["name"] and not row.given("tap")):
-            yield row.problem("tap", f"a tap that {_called(first)} does not have; give one of the two a tap of its own", tap)
+            yield row.problem(
+                "tap", f"a tap that {_called(first)} does not have; give one of the two a tap of its own", tap
+            )
 
 
 def _crowds(host: Host, guests: list[Row]) -> Iterator[Problem]:
@@ -152,27 +180,35 @@ def _crowds(host: Host, guests: list[Row]) -> Iterator[Problem]:
 
 
 def _published(host: Host, guests: list[Row]) -> Iterator[Problem]:
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[tuple[object, ...], Row] = {}
     management = host.management
-    port = (management["port"] or 22) if management is not None else None
+    managed = ("tcp", (management["port"] or 22) if management is not None and _managed_by_uplink(host) else None)
     for row in guests:
         for position, entry in enumerate(row["publish"] or []):
-            published = (entry["proto"], entry["port"])
-            place = f"publish[{position}].port"
-            if None in published:
+            proto, port = entry["proto"], entry["port"]
+            if proto is None or port is None:
                 continue
-            if published == ("tcp", port) and _managed_by_uplink(host):
-                yield row.problem(place, "a port other than kvmnet_management.port: management would end at the guest", entry.raw["port"])
-            if published in seen:
-                yield row.problem(place, f"a {published[0]} port of the host that {seen[published]} does not have", entry.raw["port"])
-            seen.setdefault(published, _called(row))
-    for row in host.rules or []:
-        if row["action"] != "DNAT" or row["address"] is not None or row.raw.get("from") not in ("net", "all"):
-            continue
-        for first, last in row["port"] or []:
-            for (proto, published_port), who in seen.items():
-                if proto == row["proto"] and first <= published_port <= last:
-                    yield row.problem("port", f"a {proto} port that is not published by {who}", row.raw["port"])
+            place = f"publish[{position}].port"
+            if (proto, port) == managed:
+                allowed = "a port other than kvmnet_management.port: management would end at the guest"
+                yield row.problem(place, allowed, entry.raw["port"])
+            key = (proto, port, entry["address"], entry["source"])
+            if key in seen:
+                allowed = f"a {proto} port of the host that {_called(seen[key])} does not have"
+                yield row.problem(place, allowed, entry.raw["port"])
+            seen.setdefault(key, row)
+    for rule in host.rules or []:
+        yield from _published_by_rule(rule, seen)
+
+
+def _published_by_rule(rule: Row, seen: dict[tuple[object, ...], Row]) -> Iterator[Problem]:
+    """Yield a rule that forwards a published port to somewhere else: the rules of the site come first."""
+    if rule["action"] != "DNAT" or rule["address"] is not None or rule["from"] not in ("net", "all"):
+        return
+    for first, last in rule["port"] or []:
+        for (proto, port, _address, _source), guest in seen.items():
+            if proto == rule["proto"] and isinstance(port, int) and first <= port <= last:
+                yield rule.problem("port", f"a {proto} port that is not published by {_called(guest)}")
 
 
 def _managed_by_uplink(host: Host) -> bool:
@@ -184,16 +220,13 @@ def _managed_by_uplink(host: Host) -> bool:
 
 def _images(host: Host) -> Iterator[Problem]:
     for row in (host.images or {}).values():
-        given = [key for key in ("path", "url", "kernel") if row.given(key)]
-        if not given:
-            yield row.problem("path", "exactly one of path, url and kernel, required")
-        for key in given[1:]:
-            yield row.problem(key, f"exactly one of path, url and kernel; {given[0]} is given")
-        if given == ["url"] and not row.given("checksum"):
-            yield row.problem("checksum", "sha256: or sha512: and the checksum, required beside url")
-        for key, needs in (("checksum", "url"), ("initrd", "kernel"), ("cmdline", "kernel")):
-            if row.given(key) and not row.given(needs) and (given or key != "checksum"):
-                yield row.problem(key, f"{key} only beside {needs}")
+        if not any(row.given(key) for key in ("path", "url", "kernel")):
+            yield row.problem("path", "a path or url of a disk image, or a kernel, or both")
+        if row.given("path") and row.given("url"):
+            yield row.problem("url", "path or url, not both")
+        for key in ("initrd", "cmdline"):
+            if row.given(key) and not row.given("kernel"):
+                yield row.problem(key, f"{key} only beside kernel")
 
 
 def check_users(host: Host) -> Iterator[Problem]:
@@ -210,22 +243,38 @@ def check_across(hosts: Iterable[Host]) -> Iterator[Problem]:
     by_mac: dict[str, Row] = {}
     by_address: dict[IPv4Address, Row] = {}
     for host in hosts:
-        reaching = {network["name"] for network in host.networks or [] if network["ports"] or network["masquerade"] is False}
+        reaching = {network["name"] for network in host.networks or [] if network["ports"] or not _hidden(network)}
         for row in host.guests or []:
             name = row["name"]
             if name is not None and by_name.setdefault(name, row) is not row:
-                yield row.problem("name", f"a name that no other guest of the site has; {_where(by_name[name], row)} has it")
+                yield row.problem(
+                    "name", f"a name that no other guest of the site has; {_where(by_name[name], row)} has it"
+                )
                 continue
             if row.raw.get("state") == "absent":
                 continue
             mac = mac_of(row)
             if mac is not None and by_mac.setdefault(mac, row) is not row:
-                yield row.problem("mac", f"a MAC address that no other guest of the site has; {_where(by_mac[mac], row)} has it", mac)
+                yield row.problem(
+                    "mac", f"a MAC address that no other guest of the site has; {_where(by_mac[mac], row)} has it", mac
+                )
             # Behind a bridge without ports that is masqueraded, addresses are the host's own affair
             if row["address"] is not None and row["network"] in reaching:
                 first = by_address.setdefault(row["address"], row)
                 if first.host != row.host:
-                    yield row.problem("address", f"an address that no other guest reachable from outside its host has; {_where(first, row)} has it")
+                    yield row.problem(
+                        "address",
+                        "an address that no other guest reachable from outside its host has; "
+                        f"{_where(first, row)} has it",
+                    )
+
+
+def _hidden(network: Row) -> bool:
+    """Whether a network's addresses mean nothing outside its host."""
+    if network["masquerade"] is not None:
+        return bool(network["masquerade"])
+    own = network["address"]
+    return isinstance(own, IPv4Interface) and any(own.network.subnet_of(private) for private in _PRIVATE)
 
 
 def _where(first: Row, row: Row) -> str:

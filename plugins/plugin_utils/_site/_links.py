@@ -24,7 +24,9 @@ FIREWALL_ZONE = "fw"
 UPLINK_ZONE = "net"
 
 
-def repeated(rows: Iterable[Row], key: str, identity: Callable[[Any], Hashable] = lambda value: value) -> Iterator[tuple[Row, Row]]:
+def repeated(
+    rows: Iterable[Row], key: str, identity: Callable[[Any], Hashable] = lambda value: value
+) -> Iterator[tuple[Row, Row]]:
     """Yield each row whose key has a value that stood in an earlier row, with that row."""
     seen: dict[Hashable, Row] = {}
     for row in rows:
@@ -51,7 +53,11 @@ def check_uplinks(host: Host) -> Iterator[Problem]:
         yield row.problem("name", f"a name that {first.place} does not have (upper and lower case are the same here)")
     for row, first in repeated(uplinks, "number"):
         yield row.problem("number", f"a number that {first.place} does not have")
-    own = {row["address"].ip: row for row in (*uplinks, *(host.networks or [])) if isinstance(row["address"], IPv4Interface)}
+    own = {
+        row["address"].ip: row
+        for row in (*uplinks, *(host.networks or []))
+        if isinstance(row["address"], IPv4Interface)
+    }
     for row in uplinks:
         yield from _gateway(row, uplinks, own)
     yield from _same_place(uplinks)
@@ -59,37 +65,53 @@ def check_uplinks(host: Host) -> Iterator[Problem]:
     yield from _selectors(uplinks)
     for row in uplinks:
         for position, target in enumerate(row["targets"] or []):
-            inside = [network for network in host.networks or [] if network["address"] and target in network["address"].network]
+            inside = [
+                network
+                for network in host.networks or []
+                if network["address"] and target in network["address"].network
+            ]
             if inside:
-                yield row.problem(f"targets[{position}]", f"an address beyond the gateway; this one is in {inside[0].place}", str(target))
+                yield row.problem(
+                    f"targets[{position}]",
+                    f"an address beyond the gateway; this one is in {inside[0].place}",
+                    str(target),
+                )
 
 
 def _siblings(row: Row, uplinks: list[Row]) -> list[Row]:
-    return [other for other in uplinks if other is not row and other["interface"] is not None and other["interface"] == row["interface"]]
+    return [
+        other
+        for other in uplinks
+        if other is not row and other["interface"] is not None and other["interface"] == row["interface"]
+    ]
 
 
 def _gateway(row: Row, uplinks: list[Row], own: dict[IPv4Address, Row]) -> Iterator[Problem]:
     siblings = _siblings(row, uplinks)
     gateway = row["gateway"]
-    if not row.given("gateway") and siblings:
+    if siblings and (gateway == "dhcp" or not row.given("gateway")):
         yield row.problem("gateway", f"an address: the uplinks on {row['interface']} are told apart by their gateways")
-    if gateway == "dhcp" and siblings:
-        yield row.problem("gateway", f"an address: the uplinks on {row['interface']} are told apart by their gateways")
-    elif gateway == "dhcp" and row.given("address") and row["address"] not in ("dhcp", None):
+    elif gateway == "dhcp" and isinstance(row["address"], IPv4Interface):
         yield row.problem("gateway", "an address, because the uplink's own address does not come by DHCP")
-    if not row.given("address") and row.given("gateway"):
-        if not any(other.given("address") for other in siblings):
-            yield row.problem("address", f"an address with its prefix length, or dhcp: no other uplink on {row['interface'] or 'the interface'} has one to share")
-    if not isinstance(gateway, IPv4Address):
-        return
+    if row.given("gateway") and not any(one.given("address") for one in (row, *siblings)):
+        where = row["interface"] or "the interface"
+        yield row.problem(
+            "address", f"an address with its prefix length, or dhcp: no other uplink on {where} has one to share"
+        )
+    if isinstance(gateway, IPv4Address):
+        yield from _link(row, gateway, [one["address"] for one in (row, *siblings) if one.given("address")], own)
+
+
+def _link(row: Row, gateway: IPv4Address, links: list[object], own: dict[IPv4Address, Row]) -> Iterator[Problem]:
     if gateway in own:
-        yield row.problem("gateway", f"another machine's address; {gateway} is the host's own ({own[gateway].place}.address)")
+        place = own[gateway].place
+        yield row.problem("gateway", f"another machine's address; {gateway} is the host's own ({place}.address)")
         return
-    links = [one["address"] for one in (row, *siblings) if one.given("address")]
     networks = [link.network for link in links if isinstance(link, IPv4Interface)]
     # A link that is wrong itself, or known to its DHCP server only, cannot tell
-    if len(networks) == len(links) and networks and not any(_on_link(gateway, network) for network in networks):
-        yield row.problem("gateway", f"an address on the link of {row['interface']}, in " + " or ".join(str(one) for one in networks))
+    if networks and len(networks) == len(links) and not any(_on_link(gateway, network) for network in networks):
+        allowed = " or ".join(str(network) for network in networks)
+        yield row.problem("gateway", f"an address on the link of {row['interface']}, in {allowed}")
 
 
 def _on_link(address: IPv4Address, network: IPv4Network) -> bool:
@@ -115,7 +137,11 @@ def _same_place(uplinks: list[Row]) -> Iterator[Problem]:
         for row in rows:
             for mac in dict.fromkeys(row["gateway_mac"] or []):
                 if mac != "learn" and seen.setdefault(mac, row) is not row:
-                    yield row.problem("gateway_mac", f"MAC addresses that {seen[mac].place}, on {interface} as well, does not have", mac)
+                    yield row.problem(
+                        "gateway_mac",
+                        f"MAC addresses that {seen[mac].place}, on {interface} as well, does not have",
+                        mac,
+                    )
 
 
 def _share(uplinks: list[Row]) -> Iterator[Problem]:
@@ -124,15 +150,19 @@ def _share(uplinks: list[Row]) -> Iterator[Problem]:
             yield row.problem("fallback", "false: an uplink is primary or fallback, not both")
         if row["weight"] and row["fallback"]:
             yield row.problem("weight", "no weight: a fallback carries all or nothing")
-    carrying = [row for row in uplinks if row["primary"] or row["weight"] or row.given("primary") and row["primary"] is None]
+    carrying = [row for row in uplinks if row["primary"] or row["weight"] or _unreadable(row, "primary")]
     if len(uplinks) > 1 and not carrying:
-        yield uplinks[0].problem("primary", "true on at least one of several uplinks, or a weight: else nothing carries ordinary traffic", _said(uplinks[0], "primary"))
+        yield uplinks[0].problem(
+            "primary",
+            "true on at least one of several uplinks, or a weight: else nothing carries ordinary traffic",
+            uplinks[0].raw.get("primary"),
+        )
     elif len(uplinks) == 1 and uplinks[0]["fallback"]:
         yield uplinks[0].problem("fallback", "false on the only uplink: there is nothing to fall back from")
 
 
-def _said(row: Row, key: str) -> object:
-    return row.raw.get(key)
+def _unreadable(row: Row, key: str) -> bool:
+    return row.given(key) and row[key] is None
 
 
 def _selectors(uplinks: list[Row]) -> Iterator[Problem]:
@@ -142,7 +172,9 @@ def _selectors(uplinks: list[Row]) -> Iterator[Problem]:
         for row in uplinks:
             for position, network in enumerate(row[key] or []):
                 if network in seen:
-                    yield row.problem(f"{key}[{position}]", f"what {seen[network].place}.{key} does not have", str(network))
+                    yield row.problem(
+                        f"{key}[{position}]", f"what {seen[network].place}.{key} does not have", str(network)
+                    )
                 seen.setdefault(network, row)
     services: list[tuple[str, int, int, Row]] = []
     for row in uplinks:
@@ -152,7 +184,11 @@ def _selectors(uplinks: list[Row]) -> Iterator[Problem]:
                 continue
             for other, first, last, where in services:
                 if other == proto and ports[0] <= last and first <= ports[1]:
-                    yield row.problem(f"services[{position}].port", f"ports that {where.place}.services does not have for {proto}", service.raw["port"])
+                    yield row.problem(
+                        f"services[{position}].port",
+                        f"ports that {where.place}.services does not have for {proto}",
+                        service.raw["port"],
+                    )
                     break
             services.append((proto, *ports, row))
 
@@ -176,26 +212,31 @@ def _zone(row: Row) -> Iterator[Problem]:
     zone = zone_of(row)
     if zone is None:
         return
-    key = "zone" if row.given("zone") else "name"
-    remedy = "" if row.given("zone") else ", or a zone beside the name"
-    if zone in (FIREWALL_ZONE, UPLINK_ZONE):
-        yield row.problem(key, f"another zone name{remedy}: fw is the host itself and net the uplinks")
-    elif key == "name":
+    given = row.given("zone")
+    if zone == FIREWALL_ZONE or (zone == UPLINK_ZONE and not given):
+        allowed = (
+            "another zone name: fw is the host itself" if given else "another name: fw is the host and net the uplinks"
+        )
+        yield row.problem("zone" if given else "name", allowed)
+    elif not given:
         try:
             t.ZONE.read(zone)
-        except t.Wrong as wrong:
-            yield row.problem(key, f"{wrong}{remedy}")
+        except t.WrongError as wrong:
+            yield row.problem("name", f"{wrong}, or a zone beside the name")
 
 
 def _zones(networks: list[Row]) -> Iterator[Problem]:
+    """Networks may share a zone, but not because one has the name of another's zone."""
     seen: dict[str, Row] = {}
     for row in networks:
         zone = zone_of(row)
         if zone is None:
             continue
         first = seen.setdefault(zone, row)
-        if first is not row and not (first["name"] == row["name"] and not row.given("zone")):
-            yield row.problem("zone" if row.given("zone") else "name", f"a zone that {first.place} does not have")
+        if first is not row and first["name"] != row["name"] and not (first.given("zone") and row.given("zone")):
+            by_name, other = (first, row) if row.given("zone") else (row, first)
+            allowed = f"a name that is not the zone of {other.place}, or zone: {zone} on both to share it"
+            yield by_name.problem("name", allowed)
 
 
 def _attachment(row: Row) -> Iterator[Problem]:
@@ -207,7 +248,9 @@ def _attachment(row: Row) -> Iterator[Problem]:
     elif row.given("interface"):
         for key in ("ports", "dhcp_range", "domain", "upstreams"):
             if row.given(key):
-                yield row.problem(key, f"{key} only beside a bridge: an interface is neither bridged nor served with DHCP and DNS")
+                yield row.problem(
+                    key, f"{key} only beside a bridge: an interface is neither bridged nor served with DHCP and DNS"
+                )
     elif isinstance(row["address"], IPv4Interface) and row["address"].network.prefixlen > 30:
         yield row.problem("address", "an address with a prefix length of at most 30: there must be room for a guest")
 
@@ -245,18 +288,31 @@ def _interfaces(host: Host) -> Iterator[Problem]:
             if name is None:
                 continue
             # Two networks on one interface were named already
-            if uses.get(name, "").startswith("kvmnet_uplinks"):
-                yield row.problem(key, f"an interface of its own; this one is {uses[name]}")
+            if uses.get(name, "").startswith("kvmnet_uplinks") and not _beside_uplink(row, key):
+                yield row.problem(
+                    key,
+                    f"an interface of its own; this one is {uses[name]} "
+                    "(a bridge may be an uplink's interface with zone: net and the address at the uplink)",
+                )
             uses.setdefault(name, f"{row.place}.{key}")
     for row in host.networks or []:
         for position, port in enumerate(row["ports"] or []):
             if port in uses:
-                yield row.problem(f"ports[{position}]", f"an interface without another use; this one is {uses[port]}", port)
+                yield row.problem(
+                    f"ports[{position}]", f"an interface without another use; this one is {uses[port]}", port
+                )
             uses.setdefault(port, f"{row.place}.ports")
 
 
+def _beside_uplink(row: Row, key: str) -> bool:
+    """Whether guests stand on the wire of an uplink: one zone, one address."""
+    return key == "bridge" and zone_of(row) == UPLINK_ZONE and not row.given("address")
+
+
 def _overlaps(host: Host) -> Iterator[Problem]:
-    placed = [row for row in (*(host.uplinks or []), *(host.networks or [])) if isinstance(row["address"], IPv4Interface)]
+    placed = [
+        row for row in (*(host.uplinks or []), *(host.networks or [])) if isinstance(row["address"], IPv4Interface)
+    ]
     for first, row in combinations(placed, 2):
         # Several uplinks in one network is what Multi-ISP is about
         if row.variable == "kvmnet_uplinks" or not first["address"].network.overlaps(row["address"].network):
@@ -264,4 +320,6 @@ def _overlaps(host: Host) -> Iterator[Problem]:
         if first["address"].ip == row["address"].ip:
             yield row.problem("address", f"an address that {first.place} does not have")
         else:
-            yield row.problem("address", f"an address in a network that does not overlap {first['address'].network} of {first.place}")
+            yield row.problem(
+                "address", f"an address in a network that does not overlap {first['address'].network} of {first.place}"
+            )

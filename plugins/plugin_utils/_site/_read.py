@@ -4,7 +4,7 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 
-"""Read one host's variables by the schema: what is right becomes rows for the cross checks, what is wrong becomes problems."""
+"""Read one host's variables by the schema: right values become rows for the cross checks, wrong ones problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from ._schema import VARIABLES, Variable
-from ._types import Key, Kind, ListOf, Table, Wrong
+from ._types import Key, Kind, ListOf, Table, WrongError
 
 PREFIX = "kvmnet_"
 # Below this two names have too little in common to be one and its misspelling
@@ -146,7 +146,7 @@ class _Reader:
             return None
         try:
             return kind.read(value)
-        except Wrong as wrong:
+        except WrongError as wrong:
             self._wrong(index, path, value, str(wrong))
             return None
 
@@ -177,8 +177,10 @@ def _names(host: str, names: Iterable[str]) -> list[Problem]:
     for name in sorted(set(names) - set(known)):
         if name.startswith(PREFIX):
             meant = hint(name, known)
-            say = f"{meant} is probably meant; " if meant else ""
-            problems.append(Problem(name, None, None, name, f"{say}the variables are {', '.join(known)}", host))
+            allowed = f"{meant} is probably meant" if meant else f"the variables are {', '.join(known)}"
+            problems.append(
+                Problem(name, None, None, name, f"{allowed} (names that begin with {PREFIX} are reserved)", host)
+            )
         elif abs(len(name) - 13) < 8 and (meant := hint(name, known, _CLOSE_VARIABLE)):
             problems.append(Problem(name, None, None, name, f"{meant} is probably meant", host))
     return problems
@@ -206,7 +208,9 @@ def _read(host: Host, variable: Variable, value: object) -> Any:
     return [row for row in (reader.row(table, entry, index) for index, entry in enumerate(value)) if row is not None]
 
 
-def read_host(name: str, variables: Mapping[str, object], others: Iterable[str] = (), groups: Iterable[str] = ()) -> Host:
+def read_host(
+    name: str, variables: Mapping[str, object], others: Iterable[str] = (), groups: Iterable[str] = ()
+) -> Host:
     """Read what one host's inventory says.
 
     Args:

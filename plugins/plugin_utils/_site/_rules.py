@@ -52,7 +52,7 @@ def _end(row: Row, key: str, known: list[str]) -> tuple[End | None, str]:
     address, colon, port = rest.partition(":")
     try:
         return End(zone, t.NETWORK.read(address), t.PORT.read(port) if colon else None), ""
-    except t.Wrong as wrong:
+    except t.WrongError as wrong:
         return None, f"zone, zone:address or zone:address:port, with {wrong}"
 
 
@@ -74,7 +74,9 @@ def check_policies(host: Host) -> Iterator[Problem]:
             continue
         for source, target, first in earlier:
             if source in (ends[0], EVERY_ZONE) and target in (ends[1], EVERY_ZONE):
-                yield row.problem("from", f"a pair of zones that {first.place} (from {source} to {target}) does not decide before it")
+                yield row.problem(
+                    "from", f"a pair of zones that {first.place} (from {source} to {target}) does not decide before it"
+                )
                 break
         earlier.append((ends[0], ends[1], row))
 
@@ -114,6 +116,8 @@ def _forward(row: Row, target: End | None) -> Iterator[Problem]:
     if target is None:
         return
     if target.zone in (FIREWALL_ZONE, EVERY_ZONE) or target.address is None or target.address.prefixlen != 32:
-        yield row.problem("to", "the zone and address of one machine, for DNAT, as in dmz:10.10.11.1 or dmz:10.10.11.1:80")
+        yield row.problem(
+            "to", "the zone and address of one machine, for DNAT, as in dmz:10.10.11.1 or dmz:10.10.11.1:80"
+        )
     if target.port is not None and not row.given("port"):
         yield row.problem("port", f"the port that is forwarded to port {target.port}, required")

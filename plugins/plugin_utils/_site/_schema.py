@@ -4,7 +4,7 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 
-"""The vocabulary of the inventory, declared once: it drives validation, hints on typos, and the tables in docs/inventory.md."""
+"""The vocabulary of the inventory, declared once: for validation, for hints on typos, for docs/inventory.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from ._types import Key, Kind, ListOf, Table
 
 # PROVIDER_BITS is 8; 250 and 253 to 255 are the kernel's and Shorewall's own tables.
 NUMBERS_TAKEN = (250, 253, 254, 255)
-LOG_LEVELS = ("debug", "info", "notice", "warning", "err", "crit", "alert", "emerg")
 PORT_PROTOCOLS = ("tcp", "udp", "sctp", "dccp")
 PROTOCOLS = (*PORT_PROTOCOLS, "icmp", "igmp", "gre", "esp", "ah", "ospf", "vrrp", "all")
 POLICY_ACTIONS = ("ACCEPT", "DROP", "REJECT")
@@ -29,7 +28,13 @@ _PROTO = t.choice(*PORT_PROTOCOLS)
 
 MANAGEMENT = Table(
     (
-        Key("sources", ListOf(t.NETWORK, least=1), "Networks or addresses that hosts are managed from. They keep their access in every state of the firewall, stopped included.", required=True),
+        Key(
+            "sources",
+            ListOf(t.NETWORK, least=1),
+            "Networks or addresses that hosts are managed from. They keep their access in every state of the "
+            "firewall, stopped included.",
+            required=True,
+        ),
         Key("port", t.PORT, "The port of SSH.", default="22"),
     ),
     name="mapping",
@@ -44,15 +49,56 @@ SERVICES = Table(
 
 UPLINKS = Table(
     (
-        Key("name", t.PROVIDER, "Name of the provider, unique on the host regardless of case. It becomes the name of a routing table.", required=True),
+        Key(
+            "name",
+            t.PROVIDER,
+            "Name of the provider, unique on the host regardless of case. It becomes the name of a routing table.",
+            required=True,
+        ),
         Key("interface", t.INTERFACE, "Interface that leads to it.", required=True),
-        Key("address", t.either("address with prefix length, or `dhcp`", "dhcp", t.CIDR), "The host's address there. Absent: the uplink shares the address of another uplink on the same interface, or its interface gets one from its peer (PPP)."),
-        Key("gateway", t.either("address, or `dhcp`", "dhcp", t.ADDRESS), "The provider's gateway. Absent: point-to-point."),
-        Key("gateway_mac", ListOf(t.either("MAC address, or `learn`", "learn", t.MAC), least=1, single=True), "MAC addresses of the gateway, where several uplinks share an interface. `learn`: asked for on the host, once, and pinned.", default="`learn`"),
-        Key("manage", t.BOOL, "Whether the interface's address is set by this collection. Otherwise it is only compared.", default="false"),
-        Key("sharing", t.choice("address"), "How uplinks share an interface: by one address, the gateways told apart by their MAC. A later release adds `macvlan`, an interface of its own for each.", default="address"),
-        Key("number", t.integer(1, 252, note=", and not 250", without=NUMBERS_TAKEN), "Number of the provider, its routing table and its mark. Unique on the host."),
-        Key("primary", t.BOOL, "Whether it carries all traffic that nothing sends elsewhere. With several uplinks at least one is primary or has a weight.", default="true for an only uplink, else false"),
+        Key(
+            "address",
+            t.either("address with prefix length, or `dhcp`", "dhcp", t.CIDR),
+            "The host's address there. Absent: the uplink shares the address of another uplink on the same "
+            "interface, or its interface gets one from its peer (PPP).",
+        ),
+        Key(
+            "gateway",
+            t.either("address, or `dhcp`", "dhcp", t.ADDRESS),
+            "The provider's gateway. Absent: point-to-point.",
+        ),
+        Key(
+            "gateway_mac",
+            ListOf(t.either("MAC address, or `learn`", "learn", t.MAC), least=1, single=True),
+            "MAC addresses of the gateway, where several uplinks share an interface. `learn`: asked for on the "
+            "host, once, and pinned.",
+            default="`learn`",
+        ),
+        Key(
+            "manage",
+            t.BOOL,
+            "Whether the interface's address is set by this collection. Otherwise it is only compared.",
+            default="false",
+        ),
+        Key(
+            "sharing",
+            t.choice("address"),
+            "How uplinks share an interface: by one address, the gateways told apart by their MAC. A later "
+            "release adds `macvlan`, an interface of its own for each.",
+            default="address",
+        ),
+        Key(
+            "number",
+            t.integer(1, 252, note=", and not 250", without=NUMBERS_TAKEN),
+            "Number of the provider, its routing table and its mark. Unique on the host.",
+        ),
+        Key(
+            "primary",
+            t.BOOL,
+            "Whether it carries all traffic that nothing sends elsewhere. With several uplinks at least one is "
+            "primary or has a weight.",
+            default="true for an only uplink, else false",
+        ),
         Key("fallback", t.BOOL, "Whether it carries traffic only while no primary uplink works.", default="false"),
         Key("weight", t.integer(1, 255), "Its share, beside other uplinks that have a weight or are primary."),
         Key("destinations", ListOf(t.NETWORK), "Networks and addresses that are reached by this uplink."),
@@ -65,15 +111,34 @@ UPLINKS = Table(
 NETWORKS = Table(
     (
         Key("name", t.NAME, "Name of the network, unique on the host.", required=True),
-        Key("zone", t.ZONE, "Its zone in the firewall: a letter, then letters, digits and underscores, at most 10 characters.", default="the name"),
+        Key(
+            "zone",
+            t.ZONE,
+            "Its zone in the firewall: a letter, then letters, digits and underscores, at most 10 characters.",
+            default="the name",
+        ),
         Key("bridge", t.INTERFACE, "Bridge that is made for it. Exactly one of `bridge` and `interface`."),
         Key("interface", t.INTERFACE, "Existing interface that leads to it."),
         Key("ports", ListOf(t.INTERFACE), "Existing interfaces that become ports of the bridge."),
         Key("address", t.CIDR, "The host's own address there."),
-        Key("dhcp_range", ListOf(t.ADDRESS, least=2, most=2), "First and last address for guests without an address of their own."),
+        Key(
+            "dhcp_range",
+            ListOf(t.ADDRESS, least=2, most=2),
+            "First and last address for guests without an address of their own.",
+        ),
         Key("domain", t.DOMAIN, "Domain of its guests' names."),
-        Key("upstreams", ListOf(t.UPSTREAM), "DNS servers that are asked for everything else, or for one domain.", default="those of the host"),
-        Key("masquerade", t.BOOL, "Whether its guests leave by the uplinks under the host's address.", default="true"),
+        Key(
+            "upstreams",
+            ListOf(t.UPSTREAM),
+            "DNS servers that are asked for everything else, or for one domain.",
+            default="those of the host",
+        ),
+        Key(
+            "masquerade",
+            t.BOOL,
+            "Whether its guests leave by the uplinks under the host's address.",
+            default="true for a private `address` (RFC 1918)",
+        ),
         Key("mtu", t.integer(576, 65535), "Largest packet, in bytes."),
         Key("isolated", t.BOOL, "Whether its guests are kept from reaching each other.", default="false"),
     )
@@ -84,22 +149,44 @@ PUBLISH = Table(
         Key("proto", _PROTO, "Protocol.", required=True),
         Key("port", t.PORT, "Port on the host, unique there for the protocol.", required=True),
         Key("to", t.PORT, "Port on the guest.", default="`port`"),
+        Key("source", t.NETWORK, "Who may use it.", default="everyone"),
+        Key("address", t.ADDRESS, "The host's address that it is published on.", default="all"),
     )
 )
 
 GUESTS = Table(
     (
-        Key("name", t.LABEL, "Name of the guest, a host name and unique in the whole site. MAC address, UUID, tap, DNS records and disk follow from it.", required=True),
+        Key(
+            "name",
+            t.LABEL,
+            "Name of the guest, a host name and unique in the whole site. MAC address, UUID, tap, DNS records and"
+            " disk follow from it.",
+            required=True,
+        ),
         Key("network", t.NAME, "Name of its network, one with a bridge.", required=True),
         Key("address", t.ADDRESS, "Its address there, outside the `dhcp_range`. Absent: one out of the range."),
-        Key("mac", t.MAC, "MAC address, unique in the whole site.", default="52:54 and 32 bits of a hash of the name"),
-        Key("tap", t.INTERFACE, "Name of its tap on the host.", default="`tap-` and the name, shortened to 15 characters"),
+        Key(
+            "mac",
+            t.MAC,
+            "MAC address, unique in the whole site.",
+            default="52:54 and 32 bits of a hash of the name",
+        ),
+        Key(
+            "tap",
+            t.INTERFACE,
+            "Name of its tap on the host.",
+            default="`tap-` and the name, shortened to 15 characters",
+        ),
         Key("uplink", t.PROVIDER, "Name of the uplink that all its traffic takes."),
         Key("publish", ListOf(PUBLISH), "Ports of the host that lead to it."),
-        Key("isolated", t.BOOL, "Whether it is kept from reaching other isolated guests.", default="that of the network"),
+        Key(
+            "isolated",
+            t.BOOL,
+            "Whether it is kept from reaching other isolated guests.",
+            default="that of the network",
+        ),
     )
 )
-
 
 
 def _option(name: str, spec: Mapping[str, Any]) -> Key:
@@ -113,19 +200,27 @@ def _option(name: str, spec: Mapping[str, Any]) -> Key:
     return Key(name, kind, "")
 
 
-_OPTION_KINDS = {"str": t.STRING, "int": t.integer(0, 2**31 - 1), "bool": t.BOOL, "dict": t.MAPPING, "list": t.ANY, "path": t.PATH, "raw": t.ANY}
-# Filled in from the site: the network, the name's derivatives, and where the entry stands
-_NOT_OPTIONS = {"source", "hostname", "fqdn", "users", "nics", "seed_path", *GUESTS.names()}
+_OPTION_KINDS = {
+    "str": t.STRING,
+    "int": t.integer(0, 2**31 - 1),
+    "bool": t.BOOL,
+    "dict": t.MAPPING,
+    "list": t.ANY,
+    "path": t.PATH,
+    "raw": t.ANY,
+}
+# Filled in from the record and its place
+_NOT_OPTIONS = {"source", *GUESTS.names()}
 # What the module takes is its own affair; here it is only what the record may hold
 GUEST_OPTIONS = tuple(_option(name, spec) for name, spec in argument_spec().items() if name not in _NOT_OPTIONS)
 GUEST_RECORD = Table((*GUESTS.keys, *GUEST_OPTIONS))
 
 IMAGES = Table(
     (
-        Key("path", t.PATH, "Disk image on the KVM host. Exactly one of `path`, `url` and `kernel`."),
-        Key("url", t.URL, "Disk image to fetch. Needs `checksum`."),
-        Key("checksum", t.CHECKSUM, "`sha256:` or `sha512:` and the sum of what `url` gives."),
-        Key("kernel", t.PATH, "Kernel on the KVM host, for guests without a disk."),
+        Key("path", t.PATH, "Disk image on the KVM host. At least one of `path`, `url` and `kernel`."),
+        Key("url", t.URL, "Disk image to fetch, once for each host. Not beside `path`."),
+        Key("checksum", t.CHECKSUM, "`sha256:` or `sha512:` and the sum of the disk image, in hexadecimal."),
+        Key("kernel", t.PATH, "Kernel on the KVM host, booted directly, with or without a disk."),
         Key("initrd", t.PATH, "Its initial RAM disk."),
         Key("cmdline", t.STRING, "Its command line."),
     ),
@@ -136,27 +231,59 @@ USERS = Table(
     (
         Key("name", t.USER, "Login name in the guests.", required=True),
         Key("ssh_keys", ListOf(t.SSH_KEY), "Public keys that may log in."),
+        Key("sudo", t.BOOL, "Whether the user may become root without a password.", default="true"),
+        Key("groups", ListOf(t.USER), "More groups of the user."),
+        Key("shell", t.PATH, "Login shell.", default="`/bin/bash`"),
     )
 )
 
 POLICIES = Table(
     (
-        Key("from", t.STRING, "Zone that the connection comes from: the zone of a network, `net` (the uplinks), `fw` (the host) or `all`.", required=True),
+        Key(
+            "from",
+            t.STRING,
+            "Zone that the connection comes from: the zone of a network, `net` (the uplinks), `fw` (the host) or "
+            "`all`.",
+            required=True,
+        ),
         Key("to", t.STRING, "Zone that it goes to.", required=True),
         Key("action", t.choice(*POLICY_ACTIONS), "What becomes of connections that no rule decides.", required=True),
-        Key("log", t.choice(*LOG_LEVELS), "Log them at this level."),
+        Key("log", t.LOG, "Log them, `true` at level info."),
     )
 )
 
 RULES = Table(
     (
-        Key("from", t.STRING, "Zone, or zone and address: `net`, `loc:172.20.1.107`, `loc:172.20.1.0/24`.", required=True),
-        Key("to", t.STRING, "Zone, or zone and address. For DNAT zone, address and, where it differs, port: `dmz:10.10.11.1:80`.", required=True),
-        Key("action", t.choice(*RULE_ACTIONS), "What becomes of the connection. DNAT sends it to another address.", required=True),
+        Key(
+            "from",
+            t.STRING,
+            "Zone, or zone and address: `net`, `loc:172.20.1.107`, `loc:172.20.1.0/24`.",
+            required=True,
+        ),
+        Key(
+            "to",
+            t.STRING,
+            "Zone, or zone and address. For DNAT zone, address and, where it differs, port: `dmz:10.10.11.1:80`.",
+            required=True,
+        ),
+        Key(
+            "action",
+            t.choice(*RULE_ACTIONS),
+            "What becomes of the connection. DNAT sends it to another address.",
+            required=True,
+        ),
         Key("proto", t.choice(*PROTOCOLS), "Protocol."),
-        Key("port", ListOf(t.PORTS, least=1, single=True), "Destination port, a range such as `6000:6010`, or a list. Needs a `proto` that has ports."),
-        Key("address", t.NETWORK, "For DNAT: the address that was asked for, where not every address of the host is meant."),
-        Key("log", t.choice(*LOG_LEVELS), "Log the connection at this level."),
+        Key(
+            "port",
+            ListOf(t.PORTS, least=1, single=True),
+            "Destination port, a range such as `6000:6010`, or a list. Needs a `proto` that has ports.",
+        ),
+        Key(
+            "address",
+            t.NETWORK,
+            "For DNAT: the address that was asked for, where not every address of the host is meant.",
+        ),
+        Key("log", t.LOG, "Log the connection, `true` at level info."),
     )
 )
 
@@ -177,13 +304,30 @@ class Variable:
 
 
 VARIABLES = (
-    Variable("kvmnet_management", "entry", MANAGEMENT, "From where a host is managed. A change that would shut these addresses out is refused.", required=True),
+    Variable(
+        "kvmnet_management",
+        "entry",
+        MANAGEMENT,
+        "From where a host is managed. A change that would shut these addresses out is refused.",
+        required=True,
+    ),
     Variable("kvmnet_uplinks", "list", UPLINKS, "Ways out of the host. The zone of all of them is `net`."),
     Variable("kvmnet_networks", "list", NETWORKS, "Networks behind the host."),
     Variable("kvmnet_guests", "list", GUEST_RECORD, "Virtual machines, on hosts of the group `kvm_hosts` only."),
     Variable("kvmnet_images", "named", IMAGES, "What guests are made from, by name."),
     Variable("kvmnet_users", "list", USERS, "Who may log in to the guests."),
-    Variable("kvmnet_policies", "list", POLICIES, "What becomes of connections that no rule decides. They stand before the built-in policies; the first that fits decides."),
+    Variable(
+        "kvmnet_policies",
+        "list",
+        POLICIES,
+        "What becomes of connections that no rule decides. They stand before the built-in policies; the first"
+        " that fits decides.",
+    ),
     Variable("kvmnet_rules", "list", RULES, "Exceptions to the policies. The first that fits decides."),
-    Variable("kvmnet_serial", "value", t.ANY, "For `site.yml`, as an extra variable: how many hosts at a time, such as `1` or `50%`."),
+    Variable(
+        "kvmnet_serial",
+        "value",
+        t.ANY,
+        "For `site.yml`, as an extra variable: how many hosts at a time, such as `1` or `50%`.",
+    ),
 )

@@ -6,8 +6,8 @@
 
 """The kinds of values an inventory holds: what each accepts, what it is called, what it reads as.
 
-Addresses are read by the standard library, not by netaddr: what netaddr accepts differs between versions (older ones read C(10.1) as
-10.0.0.1), and what is let in here must be right for all of them.
+Addresses are read by the standard library, not by netaddr: what netaddr accepts differs between versions (older ones
+read C(10.1) as 10.0.0.1), and what is let in here must be right for all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 SEE_LATER = "IPv6 is not managed yet"
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """A value is not of its kind; the text is what would be allowed."""
 
 
@@ -31,7 +31,7 @@ class Kind:
 
     Args:
         name: how the documentation calls it.
-        read: returns the value in its checked form, or raises Wrong.
+        read: returns the value in its checked form, or raises WrongError.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Table:
 
 def _text(value: object, allowed: str) -> str:
     if not isinstance(value, str) or not value:
-        raise Wrong(allowed)
+        raise WrongError(allowed)
     return str(value)
 
 
@@ -95,7 +95,7 @@ def pattern(name: str, expression: str, allowed: str) -> Kind:
     def read(value: object) -> str:
         text = _text(value, allowed)
         if not compiled.fullmatch(text):
-            raise Wrong(allowed)
+            raise WrongError(allowed)
         return text
 
     return Kind(name, read)
@@ -107,34 +107,37 @@ def choice(*values: str) -> Kind:
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in values:
-            raise Wrong(allowed)
+            raise WrongError(allowed)
         return str(value)
 
     return Kind(" or ".join(f"`{value}`" for value in values), read)
 
 
-def integer(least: int, most: int, name: str = "integer", note: str = "", without: tuple[int, ...] = ()) -> Kind:
+def integer(least: int, most: int, note: str = "", without: tuple[int, ...] = ()) -> Kind:
     """Return the kind of whole numbers in a range."""
     allowed = f"a whole number from {least} to {most}{note}"
 
     def read(value: object) -> int:
+        # A template that joins texts yields a text
+        if isinstance(value, str) and value.isdecimal() and value.isascii():
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most or value in without:
-            raise Wrong(allowed)
+            raise WrongError(allowed)
         return int(value)
 
-    return Kind(name, read)
+    return Kind(f"{least} to {most}{note}", read)
 
 
-def either(name: str, word: str, kind: Kind) -> Kind:
+def either(name: str, word: str | bool, kind: Kind) -> Kind:
     """Return the kind of values that are a certain word or of another kind."""
 
     def read(value: object) -> Any:
-        if value == word:
+        if value == word and isinstance(value, bool) == isinstance(word, bool):
             return word
         try:
             return kind.read(value)
-        except Wrong as wrong:
-            raise Wrong(f"{wrong}, or {word}") from None
+        except WrongError as wrong:
+            raise WrongError(f"{wrong}, or {str(word).lower()}") from None
 
     return Kind(name, read)
 
@@ -142,7 +145,7 @@ def either(name: str, word: str, kind: Kind) -> Kind:
 def _boolean(value: object) -> bool:
     # A quoted "false" is true to whoever asks for its truth
     if not isinstance(value, bool):
-        raise Wrong("true or false, without quotes")
+        raise WrongError("true or false, without quotes")
     return value
 
 
@@ -156,7 +159,7 @@ def _address(value: object) -> ipaddress.IPv4Address:
     try:
         return ipaddress.IPv4Address(text)
     except ValueError:
-        raise Wrong(f"{allowed}; {SEE_LATER}" if ":" in text else allowed) from None
+        raise WrongError(f"{allowed}; {SEE_LATER}" if ":" in text else allowed) from None
 
 
 def _interface_address(value: object) -> ipaddress.IPv4Interface:
@@ -165,14 +168,14 @@ def _interface_address(value: object) -> ipaddress.IPv4Interface:
     address, slash, length = text.partition("/")
     try:
         if not slash or not length.isdecimal():
-            raise Wrong(allowed)
+            raise WrongError(allowed)
         found = ipaddress.IPv4Interface(f"{address}/{length}")
     except ValueError:
-        raise Wrong(f"{allowed}; {SEE_LATER}" if ":" in text else allowed) from None
+        raise WrongError(f"{allowed}; {SEE_LATER}" if ":" in text else allowed) from None
     network = found.network
     if network.prefixlen < 31 and found.ip in (network.network_address, network.broadcast_address):
         which = "network" if found.ip == network.network_address else "broadcast"
-        raise Wrong(f"an address of a host: {found.ip} is the {which} address of {network}")
+        raise WrongError(f"an address of a host: {found.ip} is the {which} address of {network}")
     return found
 
 
@@ -182,11 +185,13 @@ def _network(value: object) -> ipaddress.IPv4Network:
     try:
         found = ipaddress.IPv4Interface(text)
         if "/" in text and not text.partition("/")[2].isdecimal():
-            raise Wrong(allowed)
+            raise WrongError(allowed)
     except ValueError:
-        raise Wrong(f"{allowed}; {SEE_LATER}" if ":" in text else allowed) from None
+        raise WrongError(f"{allowed}; {SEE_LATER}" if ":" in text else allowed) from None
     if found.ip != found.network.network_address:
-        raise Wrong(f"{found.network} for the network or {found.ip}/32 for the one address: bits of the host part are set")
+        raise WrongError(
+            f"{found.network} for the network or {found.ip}/32 for the one address: bits of the host part are set"
+        )
     return found.network
 
 
@@ -197,9 +202,9 @@ def _mac(value: object) -> str:
     allowed = "a MAC address, such as 52:54:00:12:34:56"
     mac = _text(value, allowed).lower()
     if not _MAC.fullmatch(mac):
-        raise Wrong(f"{allowed} (quote it: YAML reads some as numbers)")
+        raise WrongError(f"{allowed} (quote it: YAML reads some as numbers)")
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise Wrong("a unicast MAC address (the first octet is even, and not all are 0)")
+        raise WrongError("a unicast MAC address (the first octet is even, and not all are 0)")
     return mac
 
 
@@ -207,7 +212,7 @@ def _one_port(value: object) -> int:
     if isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65535:
-        raise Wrong("a port from 1 to 65535")
+        raise WrongError("a port from 1 to 65535")
     return int(value)
 
 
@@ -217,15 +222,15 @@ def _port_range(value: object) -> tuple[int, int]:
         first, _colon, last = value.partition(":")
         try:
             found = _one_port(first), _one_port(last)
-        except Wrong:
-            raise Wrong(allowed) from None
+        except WrongError:
+            raise WrongError(allowed) from None
         if found[0] > found[1]:
-            raise Wrong(f"{allowed}, the lower port first")
+            raise WrongError(f"{allowed}, the lower port first")
         return found
     try:
         port = _one_port(value)
-    except Wrong:
-        raise Wrong(allowed) from None
+    except WrongError:
+        raise WrongError(allowed) from None
     return port, port
 
 
@@ -234,7 +239,7 @@ def _upstream(value: object) -> object:
     server: object = value
     if isinstance(value, Mapping):
         if set(value) - {"domain", "server"}:
-            raise Wrong(allowed)
+            raise WrongError(allowed)
         if value.get("domain") is not None:
             DOMAIN.read(value["domain"])
         server = value.get("server")
@@ -243,21 +248,21 @@ def _upstream(value: object) -> object:
         ipaddress.ip_address(address)
         if hash_sign:
             _one_port(port)
-    except (ValueError, Wrong):
-        raise Wrong(allowed) from None
+    except (ValueError, WrongError):
+        raise WrongError(allowed) from None
     return value
 
 
 def _interface(value: object) -> str:
     text = _text(value, INTERFACE_ALLOWED)
     if len(text) > 15:
-        raise Wrong(f"{INTERFACE_ALLOWED}; this one has {len(text)}")
+        raise WrongError(f"{INTERFACE_ALLOWED}; this one has {len(text)}")
     if not _INTERFACE.fullmatch(text) or text in (".", "..", "lo", "all", "default"):
-        raise Wrong(INTERFACE_ALLOWED)
+        raise WrongError(INTERFACE_ALLOWED)
     return text
 
 
-# What the kernel accepts and neither Shorewall (+ is a wildcard, : an alias) nor networkd (globs) reads as something else
+# What the kernel accepts and neither Shorewall (+ is a wildcard, : an alias) nor networkd (globs) reads otherwise
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 INTERFACE_ALLOWED = "an interface name: at most 15 characters out of letters, digits, dot, hyphen and underscore"
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -271,10 +276,15 @@ ZONE_ALLOWED = (
 
 def _zone(value: object) -> str:
     text = _text(value, ZONE_ALLOWED)
-    if not re.fullmatch(r"[A-Za-z]\w*", text, re.ASCII) or text in RESERVED_ZONES or text.startswith("all2") or text.endswith("2all"):
-        raise Wrong(ZONE_ALLOWED)
+    if (
+        not re.fullmatch(r"[A-Za-z]\w*", text, re.ASCII)
+        or text in RESERVED_ZONES
+        or text.startswith("all2")
+        or text.endswith("2all")
+    ):
+        raise WrongError(ZONE_ALLOWED)
     if len(text) > 10:
-        raise Wrong(f"{ZONE_ALLOWED}; this one has {len(text)}")
+        raise WrongError(f"{ZONE_ALLOWED}; this one has {len(text)}")
     return text
 
 
@@ -283,18 +293,20 @@ def _provider(value: object) -> str:
     text = _text(value, allowed)
     # Shorewall makes shell variables of it, and the name of a routing table
     if not re.fullmatch(r"[A-Za-z]\w*", text, re.ASCII) or text.lower() in RESERVED_PROVIDERS:
-        raise Wrong(allowed)
+        raise WrongError(allowed)
     return text
 
 
-_PUBLIC_KEY = re.compile(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9-]+@openssh\.com) [A-Za-z0-9+/]{20,}={0,3}( .*)?")
+_PUBLIC_KEY = re.compile(
+    r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9-]+@openssh\.com) [A-Za-z0-9+/]{20,}={0,3}( .*)?"
+)
 
 
 def _ssh_key(value: object) -> str:
     allowed = "a public key on one line, as in ~/.ssh/id_ed25519.pub"
     text = _text(value, allowed).strip()
     if not _PUBLIC_KEY.fullmatch(text):
-        raise Wrong(f"{allowed}; this is a private key" if "PRIVATE KEY" in text else allowed)
+        raise WrongError(f"{allowed}; this is a private key" if "PRIVATE KEY" in text else allowed)
     return text
 
 
@@ -302,13 +314,13 @@ def _path(value: object) -> str:
     allowed = "an absolute path"
     text = _text(value, allowed)
     if not text.startswith("/"):
-        raise Wrong(allowed)
+        raise WrongError(allowed)
     return text
 
 
 def _mapping(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise Wrong("keys with values")
+        raise WrongError("keys with values")
     return value
 
 
@@ -323,15 +335,28 @@ MAC = Kind("MAC address", _mac)
 PORT = Kind("port", _one_port)
 PORTS = Kind("port or range", _port_range)
 INTERFACE = Kind("interface name", _interface)
+LOG = either(
+    "`true` or syslog level", True, choice("debug", "info", "notice", "warning", "err", "crit", "alert", "emerg")
+)
 ZONE = Kind("zone name", _zone)
 PROVIDER = Kind("name", _provider)
 PATH = Kind("absolute path", _path)
 UPSTREAM = Kind("address, `address#port`, or `{domain, server}`", _upstream)
 SSH_KEY = Kind("public SSH key", _ssh_key)
-LABEL = pattern("host name", _LABEL, "a host name: at most 63 lower-case letters, digits and hyphens, no hyphen at either end")
+LABEL = pattern(
+    "host name", _LABEL, "a host name: at most 63 lower-case letters, digits and hyphens, no hyphen at either end"
+)
 NAME = pattern("name", r"[A-Za-z][\w.-]{0,62}", "a name: a letter, then letters, digits, dots, hyphens and underscores")
-USER = pattern("user name", r"[a-z_][a-z0-9_-]{0,31}", "a user name: lower-case letters, digits, hyphens and underscores, not beginning with a digit")
-DOMAIN = pattern("domain name", rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*", "a domain name, such as kvm.example, in lower case and without a dot at its end")
+USER = pattern(
+    "user name",
+    r"[a-z_][a-z0-9_-]{0,31}",
+    "a user name: lower-case letters, digits, hyphens and underscores, not beginning with a digit",
+)
+DOMAIN = pattern(
+    "domain name",
+    rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
+    "a domain name, such as kvm.example, in lower case and without a dot at its end",
+)
 URL = pattern("URL", r"(https?|ftp|file)://\S+", "a URL that begins with https://, http://, ftp:// or file://")
 CHECKSUM = pattern(
     "checksum",
