@@ -82,7 +82,7 @@ UPLINKS = Table(
         ),
         Key(
             "sharing",
-            t.choice("address"),
+            t.choice("address", note="; macvlan comes with the Multi-ISP release"),
             "How uplinks share an interface: by one address, the gateways told apart by their MAC. A later "
             "release adds `macvlan`, an interface of its own for each.",
             default="address",

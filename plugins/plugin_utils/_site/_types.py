@@ -101,9 +101,9 @@ def pattern(name: str, expression: str, allowed: str) -> Kind:
     return Kind(name, read)
 
 
-def choice(*values: str) -> Kind:
+def choice(*values: str, note: str = "") -> Kind:
     """Return the kind of strings that are one of a few."""
-    allowed = " or ".join(values) if len(values) < 3 else "one of " + ", ".join(values)
+    allowed = (" or ".join(values) if len(values) < 3 else "one of " + ", ".join(values)) + note
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in values:

@@ -70,7 +70,7 @@ UPLINKS: list[tuple[str, Change, str, str]] = [
         "fallback",
     ),
     ("weight 0", lambda v: v["kvmnet_uplinks"][1].update(weight=0), "[1].weight", "from 1"),
-    ("macvlan", lambda v: v["kvmnet_uplinks"][1].update(sharing="macvlan"), "[1].sharing", "address"),
+    ("macvlan", lambda v: v["kvmnet_uplinks"][1].update(sharing="macvlan"), "[1].sharing", "Multi-ISP release"),
     (
         "destination twice",
         lambda v: v["kvmnet_uplinks"][0].update(destinations=["206.124.146.180"]),
@@ -177,7 +177,7 @@ NETWORKS: list[tuple[str, Change, str, str]] = [
         "192.168.0.1 to 192.168.0.254",
     ),
     (
-        "range of three",
+        "range of one",
         lambda v: v["kvmnet_networks"][0].update(dhcp_range=["192.168.0.7"]),
         "[0].dhcp_range",
         "exactly 2",
