@@ -71,7 +71,9 @@ class TestModule:
 
     def test_is_wiring_only(self, module: Path) -> None:
         source = module.read_text(encoding="utf-8")
-        code = source[source.index("from ansible", source.index("RETURN")) :]
+        found, _blank, code = source[source.index("RETURN") :].partition("\nfrom ansible")
+        # What runs on the controller alone is documented here and written there
+        assert code or (ROOT / "plugins" / "action" / module.name).exists(), found
         assert len(code.splitlines()) <= 150
 
 

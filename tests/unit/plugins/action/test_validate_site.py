@@ -77,7 +77,7 @@ kvm_hosts:
         - {name: kvm, bridge: br0, address: "192.168.{{ number }}.254/24", dhcp_range: [192.168.1.1, 192.168.1.99]}
       kvmnet_guests:
         - {name: web, network: kvm, address: "192.168.{{ number + 1 }}.1", image: tiny}
-        - {name: db, network: lan, adress: 192.168.1.100}
+        - {name: db, network: lan, addr: 192.168.1.100}
         - {name: old, network: kvm, address: 192.168.1.50, tap: tap-of-an-old-one}
     two:
       router: 198.51.100.1
@@ -107,7 +107,7 @@ def test_everything_is_said_at_once(tmp_path: Path) -> None:
             "- one: kvmnet_guests[0].address: '192.168.2.1' is wrong; allowed: an address in 192.168.1.0/24 "
             "(kvmnet_networks[0])"
         ),
-        "- one: kvmnet_guests[1].adress: 'adress' is wrong; allowed: address is probably meant; the keys are "
+        "- one: kvmnet_guests[1].addr: 'addr' is wrong; allowed: address is probably meant; the keys are "
         + problems(done)[2].partition("the keys are ")[2],
         "- one: kvmnet_guests[1].network: 'lan' is wrong; allowed: a name in kvmnet_networks (kvm)",
         (

@@ -110,9 +110,9 @@ def test_ipv6_is_refused_with_the_reason() -> None:
     ("variable", "index", "key", "meant"),
     [
         ("kvmnet_management", None, "source", "sources"),
-        ("kvmnet_uplinks", 0, "gatway", "gateway"),
+        ("kvmnet_uplinks", 0, "gateways", "gateway"),
         ("kvmnet_networks", 0, "dhcp_rang", "dhcp_range"),
-        ("kvmnet_guests", 0, "adress", "address"),
+        ("kvmnet_guests", 0, "addr", "address"),
         ("kvmnet_guests", 0, "memory_mb", "memory_mib"),
         ("kvmnet_users", 0, "ssh_key", "ssh_keys"),
         ("kvmnet_policies", 0, "form", "from"),
