@@ -77,6 +77,11 @@ def _want(bridge: Bridge) -> dict[str, object]:
     return {key: value for key, value in want.items() if value is not None}
 
 
+def _notable(want: dict[str, object]) -> dict[str, object]:
+    """Return what is worth saying of a new bridge."""
+    return {key: value for key, value in want.items() if (key, value) not in (("stp", False), ("forward_delay", 0))}
+
+
 def _all_addresses(bridge: Bridge) -> tuple[str, ...]:
     extra = bridge.uplink.addresses if bridge.uplink else ()
     return tuple(dict.fromkeys(bridge.addresses + extra))
@@ -146,7 +151,7 @@ def plan_bridge(bridge: Bridge, host: Host, out: Outcome) -> bool:
         networkd.network_path(name): networkd.render_bridge_network(bridge),
     }
     rewritten = [out.write(host, path, text) for path, text in files.items()]
-    change = compare("bridge", name, have, want if have is None else {**want, "up": True})
+    change = compare("bridge", name, have, _notable(want) if have is None else {**want, "up": True})
     if change is not None:
         out.ip(*_lines(host, bridge, change))
     elif any(rewritten):

@@ -37,6 +37,12 @@ def _want(port: Port) -> dict[str, object]:
     return {key: value for key, value in want.items() if value is not None}
 
 
+def _notable(want: dict[str, object]) -> dict[str, object]:
+    """Return what is worth saying of a new port: what is not as it always is."""
+    usual = {"user": "root", "learning": True, "multi_queue": False}
+    return {key: value for key, value in want.items() if value != usual.get(key, False)}
+
+
 def _have(link: Link) -> dict[str, object]:
     have: dict[str, object] = {"bridge": link.master, "mtu": link.mtu, "up": link.up}
     for key in (*_FLAGS, *_NUMBERS):
@@ -149,7 +155,7 @@ def _plan_port(port: Port, host: Host, out: Outcome) -> None:
     if port.type != "tap" and link is not None and link.master is None:
         have = None
     kind = "tap" if port.type == "tap" else "port"
-    change = compare(kind, port.name, have, want if have is None else {**want, "up": True})
+    change = compare(kind, port.name, have, _notable(want) if have is None else {**want, "up": True})
     if change is not None and link is not None and have is not None:
         change = _made_anew(port, link, change, any(rewritten), out)
     if change is not None:

@@ -27,6 +27,7 @@ ORDER_UNIT = 26
 ORDER_REMAKE = 28
 ORDER_NETWORKD = 30
 ORDER_SETTLE = 31
+ORDER_RESTART = 32
 ORDER_IP = 35
 ORDER_FIREWALL = 60
 
@@ -57,6 +58,9 @@ class Outcome:
     files: dict[str, str | None] = field(default_factory=dict)
     steps: list[tuple[str, str, int, dict[str, Any]]] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
+    _links: list[str] = field(default_factory=list)
+    _reload: bool = False
+    _restart: bool = False
 
     def write(self, host: Host, path: str, text: str) -> bool:
         """Want a file and return whether it differs from the live one."""
@@ -74,18 +78,30 @@ class Outcome:
         self.steps.append((kind, key, order, args))
 
     def networkd(self, links: Iterable[str] = (), restart: bool = False) -> None:
-        """Want networkd to read its files and to have made links."""
-        self.step("networkd", "networkd", ORDER_NETWORKD, restart=restart, links=list(links))
+        """Want networkd to read its files and to have made links.
+
+        Args:
+            links: what must be there before anything else happens.
+            restart: also start it anew. Not instead: a networkd that has just started takes what the one before it
+                configured for somebody else's, and leaves it.
+        """
+        self._links += links
+        self._reload = True
+        self._restart = self._restart or restart
 
     def ip(self, *lines: str) -> None:
         """Want lines run by one C(ip -batch), which ends at the first that fails: none may when networkd was faster."""
         self._lines += lines
 
     def close(self) -> Outcome:
-        """Turn the collected lines into one step."""
+        """Turn what was collected into steps."""
+        if self._reload:
+            self.step("networkd", "networkd", ORDER_NETWORKD, links=list(dict.fromkeys(self._links)))
+        if self._restart:
+            self.step("networkd", "networkd anew", ORDER_RESTART, restart=True)
         if self._lines:
             self.step("ip", "ip", ORDER_IP, lines=list(dict.fromkeys(self._lines)))
-            self._lines = []
+        self._lines, self._links, self._reload, self._restart = [], [], False, False
         return self
 
     def claimed(self, host: Host, where: Place, key: str, name: str, passive: bool = False) -> None:

@@ -78,9 +78,10 @@ def _have(host: Host, uplink: Uplink, link: Link, same_file: bool) -> dict[str, 
     if uplink.dhcp and (same_file or link.dynamic):
         addresses.append("dhcp")
     have: dict[str, object] = {"addresses": addresses, "mtu": link.mtu, "up": link.up}
-    if same_file and (uplink.shared_out or uplink.dhcp):
-        return {**have, "gateway": want["gateway"], "table": want["table"]}
     in_main = _gateways(host, uplink, main_only=True)
+    if same_file and (uplink.shared_out or uplink.dhcp):
+        table = TABLE_MAIN if uplink.shared_out and in_main else uplink.table
+        return {**have, "gateway": want["gateway"], "table": table}
     if uplink.dhcp_gateway:
         return {
             **have,
@@ -126,7 +127,10 @@ def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
         *mtu_lines(host, name, uplink.mtu, path),
         *address_lines(name, uplink.addresses, link),
     )
-    if uplink.gateway and not uplink.shared_out:
+    if uplink.shared_out:
+        # Flushing nothing is no failure, deleting nothing would be.
+        out.ip(f"route flush table main exact default dev {name}")
+    elif uplink.gateway:
         out.ip(f"route replace default via {uplink.gateway} dev {name} proto static")
     reload_firewall(host, out)
 
