@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,18 @@ def firewall_started() -> bool:
     )
 
 
+def has_chain(name: str) -> bool:
+    """Whether the kernel's filter table has a chain."""
+    argv = ["iptables", "-w", "10", "-n", "-L", name]
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+def rules_mark(script: bytes) -> str:
+    """Return the name of the empty chain by which the rules of a compiled script can be told from others."""
+    found = re.search(rb"(?m)^g_sha1sum1=(sha-lh-[0-9a-f]+)$", script)
+    return found[1].decode() if found else ""
+
+
 def _step_shorewall(key: str, args: dict[str, Any]) -> None:
     started = firewall_started()
     if not FIREWALL.is_file():
@@ -186,12 +199,21 @@ def _step_shorewall(key: str, args: dict[str, Any]) -> None:
         if started:
             run(["shorewall", "clear"])
         return
-    run([str(FIREWALL), "reload" if started else "start"])
-    if not firewall_started():
-        raise ApplyError("Shorewall is not started after its compiled script ran")
+    if not started:
+        run([str(FIREWALL), "start"])
+    elif args.get("routing", True):
+        run([str(FIREWALL), "reload"])
+    else:
+        # Setting up unchanged routing anew would cost packets.
+        run([str(FIREWALL), "-n", "reload"])
+    # Its exit code says nothing of what is loaded.
+    mark = rules_mark(FIREWALL.read_bytes())
+    if not firewall_started() or (mark and not has_chain(mark)):
+        raise ApplyError("Shorewall's compiled script ran, but its rules are not loaded")
     if args.get("enable"):
-        # The firewall runs already, so starting the unit only tells systemd about it.
-        run(["systemctl", "enable", "--now", "shorewall.service"])
+        run(["systemctl", "enable", "shorewall.service"])
+        # The rules are loaded, so this only tells systemd, which would first wait for the whole network.
+        run(["systemctl", "start", "--no-block", "shorewall.service"])
 
 
 def _step_command(key: str, args: dict[str, Any]) -> None:

@@ -19,12 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError, has_chain, rules_mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._host import lost_routing
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
 CONFIG = "/etc/shorewall"
 FIREWALL = "/var/lib/shorewall/firewall"
 PROGRAM = Path("/sbin/shorewall")
+# Where systemd notes that the unit starts at boot; relative to the host's root.
+ENABLED = "etc/systemd/system/basic.target.wants/shorewall.service"
 COMPILE_TIMEOUT = 300
 STEP = ("shorewall", "shorewall", 60)
 
@@ -38,12 +43,11 @@ printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
 _SCRIPT = 'mount --bind "$1" /etc/shorewall && exec /sbin/shorewall -q compile "$2"'
 
 _STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
-_SUM = re.compile(rb"(?m)^g_sha1sum1=(sha-lh-[0-9a-f]+)$")
 _ERROR = re.compile(r"ERROR: (?P<message>.*?)(?: (?P<file>/\S+) \(line (?P<line>\d+)\))?\s*$", re.MULTILINE)
 _WARNING = re.compile(r"WARNING: (?P<message>.*)$", re.MULTILINE)
 
 
-class CompileError(Exception):
+class CompileError(ApplyError):
     """The compiler refuses the candidate; the text says where, in the user's terms."""
 
 
@@ -103,29 +107,6 @@ def stamp_of(script: bytes | None) -> str:
     """Return the fingerprint of the configuration that a compiled script comes from."""
     found = _STAMP.search(script or b"")
     return found[1].decode() if found else ""
-
-
-def ruleset_of(script: bytes | None) -> str:
-    """Return the name of the empty chain by which a compiled script's rules can be told from others."""
-    found = _SUM.search(script or b"")
-    return found[1].decode() if found else ""
-
-
-def is_running(script: bytes | None) -> bool:
-    """Whether the kernel holds the rules of this compiled script."""
-    return _has_chain(ruleset_of(script))
-
-
-def _has_chain(name: str) -> bool:
-    if not name:
-        return False
-    done = subprocess.run(["iptables", "-w", "10", "-n", "-L", name], capture_output=True, check=False)
-    return done.returncode == 0
-
-
-def is_started() -> bool:
-    """Whether any rules of Shorewall's are in the kernel: the chain that its own programs look for."""
-    return _has_chain("shorewall")
 
 
 def compile_candidate(candidate: Candidate, directory: Path) -> tuple[bytes, tuple[str, ...]]:
@@ -203,7 +184,28 @@ def note_origins(candidate: Candidate, name: str, text: str, wanted: Iterable[tu
     return [f"{name}:{number}:{by_row[row]}" for number, row in number_rows(parse(spec, text)).items() if row in by_row]
 
 
-def ensure_compiled(candidate: Candidate, routing: bool = False, notes: Iterable[str] = ()) -> CompileResult:
+def _drift(candidate: Candidate) -> str:
+    """Return what of a loaded firewall is not as its files say, or an empty string."""
+    content = (candidate.read(f"{CONFIG}/providers") or b"").decode(errors="replace")
+    rows = parse(FILES["providers"], content).rows
+    if not (candidate.host_root / ENABLED).exists():
+        return "it does not start at boot"
+    return lost_routing(to_options(FILES["providers"], row) for row in rows)
+
+
+def ensure_compiled(candidate: Candidate) -> CompileResult:
+    """Compile a candidate that touches Shorewall and was not compiled since, as when zones alone were staged.
+
+    A firewall that is not ours to manage is left alone.
+
+    Raises:
+        CompileError: the compiler refuses it.
+    """
+    touched = STEP[:2] in candidate.steps or any(path.startswith(f"{CONFIG}/") for path in candidate.entries)
+    return compile_staged(candidate) if touched else CompileResult(False)
+
+
+def compile_staged(candidate: Candidate, routing: bool = False, notes: Iterable[str] = ()) -> CompileResult:
     """Make the candidate's script that of its configuration, and stage the step if the kernel runs another one.
 
     Nothing is compiled when the script at hand comes from this very configuration.
@@ -233,11 +235,14 @@ def ensure_compiled(candidate: Candidate, routing: bool = False, notes: Iterable
         else:
             script, warnings = compile_candidate(candidate, directory)
     candidate.put(FIREWALL, script, 0o700)
-    if is_running(script) and script == live:
+    mark = rules_mark(script)
+    lost = _drift(candidate) if script == live and mark and has_chain(mark) else None
+    if lost == "":
         if candidate.steps.get(STEP[:2], {}).get("args", {}).keys() == {"origins"}:
             del candidate.steps[STEP[:2]]
         return CompileResult(True, warnings=warnings)
-    started = is_started()
-    candidate.step(*STEP, routing=routing or not started or live is None, enable=True)
-    reason = "" if script != live else ("another rule set is loaded" if started else "it is not started")
+    # The chain that Shorewall's own programs look for.
+    started = has_chain("shorewall")
+    candidate.step(*STEP, routing=routing or bool(lost) or not started or live is None, enable=True)
+    reason = "" if script != live else lost or ("another rule set is loaded" if started else "it is not started")
     return CompileResult(True, "reload" if started else "start", reason, warnings)

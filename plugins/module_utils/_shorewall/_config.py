@@ -131,9 +131,9 @@ class Request:
         if self.providers is not None:
             init = scripts["init"] if scripts.get("init") is not None else decode(candidate.read(f"{CONFIG}/init"))
             scripts["init"] = _conf.set_block(init, _BLOCK, _providers.init_block(self.providers))
-        for name in SCRIPTS:
-            if scripts.get(name) is not None:
-                staging.stage_text(f"{CONFIG}/{name}", "script", name, scripts[name])
+        for option, name in SCRIPTS.items():
+            if scripts.get(option) is not None:
+                staging.stage_text(f"{CONFIG}/{name}", "script", name, scripts[option])
         if candidate.put(f"{CONFIG}/postcompile", POSTCOMPILE):
             staging.files_changed = True
         defaults = {

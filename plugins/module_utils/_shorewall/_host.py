@@ -10,8 +10,35 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _TRIES = 3
+
+
+def lost_routing(providers: Iterable[Mapping[str, Any]]) -> str:
+    """Return what is missing of the providers' routing in the kernel, or an empty string.
+
+    An address that comes and goes, or a service that tidies foreign rules away, takes it along and leaves the
+    firewall started.
+    """
+    watched = [entry for entry in providers if _has_default_route(entry)]
+    if not watched:
+        return ""
+    routes = json.loads(_run(["ip", "-j", "-N", "-4", "route", "show", "table", "all", "default"]) or "[]")
+    rules = json.loads(_run(["ip", "-j", "-N", "-4", "rule", "show"]) or "[]")
+    tables = {str(route.get("table", "main")) for route in routes}
+    marked = {str(rule.get("table")) for rule in rules if "fwmark" in rule}
+    for entry in watched:
+        if str(entry["number"]) not in tables:
+            return f"the routing table of {entry['name']} has no default route"
+        if entry.get("mark") and str(entry["number"]) not in marked:
+            return f"the routing rule for the mark of {entry['name']} is missing"
+    return ""
+
+
+def _has_default_route(entry: Mapping[str, Any]) -> bool:
+    return "." in str(entry.get("gateway") or "") and not {"optional", "tproxy"} & set(entry.get("options") or ())
 
 
 def _run(argv: list[str]) -> str:

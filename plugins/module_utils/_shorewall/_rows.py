@@ -185,7 +185,7 @@ def to_options(spec: FileSpec, row: Row) -> dict[str, Any]:
 def key_of(spec: FileSpec, row: Row) -> tuple[str, ...]:
     """Return what names a row, or an empty tuple where rows have no names."""
     options = to_options(spec, row) if spec.key else {}
-    return tuple(str(options.get(name, "-")) for name in spec.key)
+    return tuple(_show(options.get(name)) for name in spec.key)
 
 
 def label_of(spec: FileSpec, row: Row) -> str:

@@ -13,11 +13,10 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf, _zones
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _zones
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import (
     STEP,
     CompileResult,
-    ensure_compiled,
     is_installed,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
@@ -97,13 +96,13 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
     return staging
 
 
-def compile_staged(staging: Staging) -> CompileResult:
+def compile_and_plan(staging: Staging) -> CompileResult:
     """Compile what is staged, if it is not compiled yet, and plan what the firewall has to do.
 
     Raises:
         CompileError: the compiler refuses it.
     """
-    result = ensure_compiled(staging.candidate, staging.routing, staging.notes)
+    result = _compile.compile_staged(staging.candidate, staging.routing, staging.notes)
     if result.action == "start":
         staging.plan.add(Change("create", "firewall", "shorewall", note="start"))
     elif result.reason:

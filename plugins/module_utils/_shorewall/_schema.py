@@ -353,11 +353,12 @@ def _index(files: tuple[FileSpec, ...]) -> dict[str, FileSpec]:
 
 FILES = _index(_FILES)
 
-# What the module can be given as text; names are Shorewall's own.
-SCRIPTS = (
-    "init", "initdone", "start", "started", "stop", "stopped", "clear", "restored", "save", "tcclear", "isusable",
-    "findgw", "enabled", "disabled", "lib.private", "scfilter",
-)  # fmt: skip
+# What the module can be given as text: option -> file.
+_SCRIPTS = (
+    "init initdone start started stop stopped clear restored save tcclear isusable findgw enabled disabled lib_private "
+    "scfilter"
+)
+SCRIPTS = {name: name.replace("lib_", "lib.") for name in _SCRIPTS.split()}
 
 # Files of versions before 5.2 that it ignores or rewrites by itself, and what took their place.
 OBSOLETE = {
