@@ -4,7 +4,13 @@
 
 SHELL := /bin/bash
 INVENTORY ?= article
-SCENARIO ?= all
+# What `make test` runs, in this order, on one lab; the rest takes longer and is for test-all
+SCENARIOS := site
+SCENARIOS_MORE :=
+SCENARIO ?= $(SCENARIOS)
+# What builds the lab's images and machines
+LAB_PACKAGES := dnsmasq-base e2fsprogs iproute2 mmdebstrap netcat-openbsd nftables openssh-client procps qemu-utils \
+	systemd-container util-linux
 
 # Another collection of the same name in the user's home must not take the place of this checkout
 LINK := $(CURDIR)/.ansible/collections/ansible_collections/ursa/kvmnet
@@ -17,7 +23,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 step := @tools/step
 playbook := ansible-playbook -i playbooks/inventories/$(INVENTORY)
 
-.PHONY: help site down test test-all lint sanity package unit molecule tools test-tools
+.PHONY: help site down test test-all lint lint-ruff lint-types lint-yaml lint-shell lint-words lint-licences lint-ansible \
+	sanity package unit molecule molecule-all tools lab-tools test-tools
 
 help:
 	@echo 'make site [INVENTORY=article|minimal|fleet]  build the lab of an inventory on this machine and run site.yml on it'
@@ -26,12 +33,12 @@ help:
 	@echo 'make lint | sanity | package | unit          one kind of check'
 	@echo 'make molecule [SCENARIO=site]                one scenario, or all of them'
 
-site: tools
+site: tools lab-tools
 	$(step) "Build the lab of the inventory '$(INVENTORY)'" $(playbook) playbooks/lab.yml
 	$(step) "Run site.yml on it" $(playbook) -i .lab/inventory.yml playbooks/site.yml
 
 down:
-	@if [ -e .lab ]; then tools/step "Take the lab away" $(playbook) playbooks/lab_down.yml; fi
+	@if [ -e .lab/state.json ]; then tools/step "Take the lab away" ansible-playbook playbooks/lab_down.yml; fi
 
 # Every kind of check runs even when one before it failed; the lab goes in any case; the summary comes last.
 test:
@@ -72,6 +79,12 @@ package: test-tools
 
 unit: test-tools
 	$(step) "Unit tests" pytest -q --junitxml=.cache/junit/unit.xml
+
+molecule: test-tools lab-tools
+	$(step) "Scenarios: $(SCENARIO)" molecule test $(addprefix --scenario-name=,$(SCENARIO))
+
+molecule-all:
+	@$(MAKE) --no-print-directory molecule SCENARIO="$(SCENARIOS) $(SCENARIOS_MORE)"
 
 tools: $(LINK)
 	$(step) "Python environment" tools/venv .venv requirements.txt

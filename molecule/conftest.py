@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hands for the proofs: commands in the lab's simulated machines and in guests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+ROOT = Path(__file__).parents[1]
+LAB = ROOT / ".lab"
+FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+
+
+def answers(text: str) -> dict[str, str]:
+    """Read what the lab's web servers say: key=value lines."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+class Station:
+    """A simulated machine of the lab, such as a router, or somebody outside."""
+
+    def __init__(self, name: str) -> None:
+        self.prefix = [*([] if os.geteuid() == 0 else ["sudo", "-n"]), "ip", "netns", "exec", f"kvmnet-{name}"]
+
+    def run(self, *argv: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command there; the caller looks at how it ended."""
+        return subprocess.run([*self.prefix, *argv], capture_output=True, text=True, timeout=timeout, check=False)
+
+    def fetch(self, url: str) -> dict[str, str]:
+        """Ask a web server; an empty answer when none came."""
+        return answers(self.run(sys.executable, "-c", FETCH, url).stdout)
+
+    def connects(self, address: str, port: int, source: str | None = None) -> bool:
+        """Whether a TCP connection comes about within three seconds."""
+        sender = ["-s", source] if source else []
+        return self.run("nc", "-n", "-z", "-w", "3", *sender, address, str(port)).returncode == 0
+
+    def address(self, card: str) -> str:
+        """Return the address on one of its cards."""
+        shown = json.loads(self.run("ip", "-j", "-4", "address", "show", "dev", card).stdout)
+        return str(shown[0]["addr_info"][0]["local"])
+
+
+class TinyGuest:
+    """A guest of the lab's small image, asked by HTTP from its KVM host."""
+
+    def __init__(self, host: Host, address: str) -> None:
+        self.host = host
+        self.address = address
+
+    def ask(self, page: str, query: str = "") -> str:
+        """Run one of its pages, which are programs in the guest."""
+        url = f"http://{self.address}/cgi-bin/{page}?{query}"
+        return str(self.host.run(f"curl --silent --max-time 20 {shlex.quote(url)}").stdout)
+
+    def fetch(self, url: str) -> dict[str, str]:
+        """Let the guest ask a web server."""
+        return answers(self.ask("fetch", url))
+
+
+@pytest.fixture(scope="session")
+def managed() -> Callable[[str], Host]:
+    """Give a managed host by its name in the inventory."""
+    return lambda name: testinfra.get_host(f"ansible://{name}", ansible_inventory=str(LAB / "inventory.yml"))
+
+
+@pytest.fixture(scope="session")
+def station() -> Callable[[str], Station]:
+    """Give a simulated machine by its name in the lab."""
+    return Station
+
+
+@pytest.fixture(scope="session")
+def guest_ssh() -> Callable[[str, str, str], str]:
+    """Run a command in a guest over SSH, through its KVM host, with the key of the lab."""
+
+    def run(host: str, address: str, command: str) -> str:
+        ssh = ["ssh", "-F", str(LAB / "ssh_config")]
+        through = shlex.join([*ssh, host, "nc %h %p"])
+        argv = [
+            *ssh,
+            "-o",
+            f"ProxyCommand={through}",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+        ]
+        done = subprocess.run(
+            [*argv, "-o", "LogLevel=ERROR", address, command], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """Ask again until the answer is true: a guest that boots without hardware virtualisation takes its time."""
+
+    def ask(question: Callable[[], Any], seconds: float = 180) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (answer := question()) and time.monotonic() < deadline:
+            time.sleep(2)
+        return answer
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def site_playbook() -> Callable[..., str]:
+    """Run site.yml on the lab with the inventory of this scenario and return what it printed."""
+
+    def run(inventory: str, *arguments: str) -> str:
+        argv = ["ansible-playbook", "-i", str(ROOT / inventory), "-i", str(LAB / "inventory.yml")]
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        argv += [*arguments, str(ROOT / "playbooks" / "site.yml")]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny() -> type[TinyGuest]:
+    """Give a guest of the small image."""
+    return TinyGuest
