@@ -20,7 +20,7 @@ DRIVERS = ["virtio_pci", "virtio_net", "button", "evdev", "virtio_rng"]
 
 INITTAB = """\
 ::sysinit:/etc/rc
-::respawn:/bin/httpd -f -p 80 -h /www
+::respawn:/bin/httpd -f -p 0.0.0.0:80 -h /www
 ::respawn:/etc/power
 ttyS0::askfirst:/bin/sh
 """
@@ -57,15 +57,19 @@ esac
 # A shutdown asked for by the hypervisor is a press of the power button
 POWER = """\
 #!/bin/sh
-[ -e /dev/input/event0 ] || exec sleep 86400
-head -c 1 /dev/input/event0 >/dev/null && exec poweroff -f
+for button in /dev/input/event*; do
+  (dd if="$button" bs=24 count=1 of=/dev/null 2>/dev/null && poweroff -f) &
+done
+wait
+exec sleep 86400
 """
 
 HEADER = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n"
 # What a test may ask of the guest: who it is and whom it saw, a page, a name, an echo, a banner
 PAGES = {
     "index.cgi": 'printf "client=%s\\nname=%s\\nhost=%s\\n" "$REMOTE_ADDR" "$(hostname)" "$HTTP_HOST"\n',
-    "fetch": 'wget -q -T 5 -O - "$QUERY_STRING" 2>&1 || echo "failed=$?"\n',
+    # wget's own time limit crashes Debian's static build
+    "fetch": 'timeout 8 wget -q -O - "$QUERY_STRING" 2>&1 || echo "failed=$?"\n',
     "resolve": 'nslookup "$QUERY_STRING" 2>&1 || echo "failed=$?"\n',
     "ping": 'ping -c 2 -W 2 "$QUERY_STRING" 2>&1 || echo "failed=$?"\n',
     "connect": 'nc -w 3 "${QUERY_STRING%:*}" "${QUERY_STRING##*:}" </dev/null 2>&1 || echo "failed=$?"\n',
@@ -133,8 +137,8 @@ def initrd(root: Path, release: str) -> bytes:
 
 
 APPLETS = (
-    "sh init mount insmod ip hostname sed ls udhcpc httpd poweroff reboot halt head sleep cat echo printf"
-    " wget nslookup ping nc ps dmesg free uptime"
+    "sh init mount insmod ip hostname sed ls udhcpc httpd poweroff reboot halt dd sleep cat echo printf"
+    " timeout wget nslookup ping nc ps dmesg free uptime"
 )
 
 
