@@ -120,10 +120,11 @@ shorewall:
   sample:
     state: started
     zones:
-      - zone: kvm
+      - name: kvm
         type: ipv4
         interfaces: [{"name": "br0", "options": ["dhcp", "routeback"]}]
         hosts: []
+    interfaces: []
     providers: [{"name": "comcast", "number": "1", "interface": "eth0", "gateway": "172.20.1.1"}]
     rules: [{"priority": 999, "src": "all", "table": "254"}]
     default_routes: {"250": [{"interface": "eth0", "gateway": "172.20.1.1"}]}

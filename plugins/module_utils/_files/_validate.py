@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ._request import Request
 
 _TIMEOUT = 60
+_PLACE = re.compile(r"\bline (?P<line>[1-9][0-9]*) of (?P<path>/\S+)")
 
 
 def _tree_paths(request: Request, candidate: Candidate) -> set[str]:
@@ -58,6 +60,8 @@ def validate(request: Request, candidate: Candidate, missing_allowed: bool) -> t
     problems = []
     with tempfile.TemporaryDirectory(prefix="kvmnet-validate-") as name:
         root = Path(name)
+        for directory, _prefix in request.exclusive:
+            (root / directory.lstrip("/")).mkdir(parents=True, exist_ok=True)
         write_tree(root, _tree_paths(request, candidate), candidate)
         for index, argv in enumerate(request.validate):
             if shutil.which(argv[0]) is None:
@@ -70,10 +74,18 @@ def validate(request: Request, candidate: Candidate, missing_allowed: bool) -> t
             said = _run([word.replace("%s", name) for word in argv])
             if said is not None:
                 shown = " ".join(word.replace("%s", "") for word in argv)
-                problems.append(
-                    Problem("validate", index, None, shown, f"files that it accepts; it says: {said.replace(name, '')}")
-                )
+                said = quote_line(said.replace(name, ""), candidate)
+                problems.append(Problem("validate", index, None, said, f"files that pass: {shown}"))
     return complete, problems
+
+
+def quote_line(said: str, candidate: Candidate) -> str:
+    """Add the text of the line that a message points to: the file that it names will never be there."""
+    found = _PLACE.search(said)
+    lines = (candidate.read(found["path"]) or b"").decode(errors="replace").splitlines() if found else []
+    if found is None or int(found["line"]) > len(lines):
+        return said
+    return f"{said}: {lines[int(found['line']) - 1]}"
 
 
 def _run(argv: list[str]) -> str | None:

@@ -121,7 +121,7 @@ def ask(
 
 def _ask_some(channel: socket.socket, questions: list[Question], timeout: float) -> dict[Question, Answer]:
     answers: dict[Question, Answer] = {}
-    why = f"no answer within {timeout:.0f} s"
+    why = f"no answer within {timeout:g} s"
     # The second time for what got lost.
     for _try in range(2):
         with contextlib.suppress(OSError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import parse_links
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files import _leases, _units
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import has_chain, run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _document
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
@@ -69,28 +69,32 @@ def _rows(name: str) -> list[dict[str, Any]]:
     return [to_options(spec, row) for row in _document.parse(spec, _text(_SHOREWALL / name)).rows]
 
 
+def _without(row: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in keys}
+
+
+def _as_part(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an interface's row as it stands in a zone."""
+    return {"name": row["interface"], **_without(row, "interface", "zone")}
+
+
 def shorewall(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the firewall's state, its zones in the words of shorewall_zone, its providers and the routing rules."""
     installed = _compile.is_installed()
     interfaces, hosts = _rows("interfaces"), _rows("hosts")
-    zones = []
-    for zone in _rows("zones"):
-        parts = [row for row in interfaces if row.get("zone") == zone["zone"]]
-        members = [{**row} for row in hosts if row.get("zone") == zone["zone"]]
-        zones.append(
-            {
-                **zone,
-                "interfaces": [
-                    {"name": row["interface"], **({"options": row["options"]} if "options" in row else {})}
-                    for row in parts
-                ],
-                "hosts": [{key: value for key, value in row.items() if key != "zone"} for row in members],
-            }
-        )
+    zones = [
+        {
+            **zone,
+            "interfaces": [_as_part(row) for row in interfaces if row.get("zone") == zone["name"]],
+            "hosts": [_without(row, "zone") for row in hosts if row.get("zone") == zone["name"]],
+        }
+        for zone in _rows("zones")
+    ]
     defaults = _uplinks.defaults_by_table(routes)
     return {
-        "state": NOT_INSTALLED if not installed else "started" if _compile.is_started() else "stopped",
+        "state": NOT_INSTALLED if not installed else "started" if has_chain("shorewall") else "stopped",
         "zones": zones,
+        "interfaces": [_as_part(row) for row in interfaces if "zone" not in row],
         "providers": _rows("providers"),
         "rules": list(rules),
         "default_routes": {table: [vars(hop) for hop in hops] for table, hops in defaults.items()},

@@ -26,7 +26,7 @@ RESERVATIONS = f"{DIRECTORY}/50-kvmnet-reservations"
 RECORDS = f"{DIRECTORY}/50-kvmnet-hosts"
 UPSTREAMS = f"{DIRECTORY}/50-kvmnet-upstreams"
 DEFAULTS = "/etc/default/dnsmasq.kvmnet"
-DROP_IN = "/etc/systemd/system/dnsmasq@kvmnet.service.d/50-kvmnet.conf"
+DROP_IN = "/etc/systemd/system/dnsmasq@kvmnet.service.d/50-kvmnet-order.conf"
 LEASES = "/var/lib/misc/dnsmasq.kvmnet.leases"
 
 _HEADER = "# Written by the role ursa.kvmnet.dnsmasq: changes made here are lost.\n"

@@ -241,7 +241,18 @@ class TestValidation:
         _converge.stage(request, host.candidate, {})
         complete, (problem,) = _validate.validate(request, host.candidate, missing_allowed=False)
         assert complete
-        assert problem.allowed.endswith("it says: a user /etc/x")
+        assert problem.value == "a user /etc/x"
+        assert problem.allowed.startswith("files that pass: sh -c")
+
+    def test_quotes_the_line_that_a_message_points_to(self, host: Host) -> None:
+        host.candidate.put("/etc/x/a", "one\ntwo\n")
+        assert _validate.quote_line("bad at line 2 of /etc/x/a", host.candidate) == "bad at line 2 of /etc/x/a: two"
+        assert _validate.quote_line("bad at line 9 of /etc/x/a", host.candidate) == "bad at line 9 of /etc/x/a"
+        assert _validate.quote_line("bad", host.candidate) == "bad"
+
+    def test_a_directory_that_empties_is_there_all_the_same(self, host: Host) -> None:
+        request, _ = read_request(params(exclusive=[{"directory": "/etc/x"}], validate=[["test", "-d", "%s/etc/x"]]))
+        assert _validate.validate(request, host.candidate, missing_allowed=False) == (True, [])
 
     def test_a_missing_program_is_passed_over_only_where_that_is_allowed(self, host: Host) -> None:
         request, _ = read_request(params(validate=[["no-such-program-here"], ["true"]]))

@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What kvmnet_info read on a host, compared with the inventory: what has to hold once everything stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.ursa.kvmnet.plugins.filter.dnsmasq import dnsmasq_hosts, dnsmasq_networks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    Entry = Mapping[str, Any]
+    Entries = list[dict[str, Any]]
+
+
+def proof_names(records: Entries | None, networks: Entries | None) -> Entries:
+    """Return the names to ask for, as C(resolve) of kvmnet_info takes them: each at its own bridge.
+
+    Args:
+        records: what the filter C(guest_records) returns.
+        networks: C(kvmnet_networks).
+    """
+    by_name = {network["name"]: network for network in dnsmasq_networks(networks) or []}
+    found = []
+    for host in dnsmasq_hosts(records, list(by_name.values())) or []:
+        network = by_name[host["network"]]
+        if host["address"] is not None:
+            found.append(
+                {
+                    "server": str(network["address"]).partition("/")[0],
+                    "name": ".".join([host["name"], *([network["domain"]] if network.get("domain") else [])]),
+                    "address": host["address"],
+                }
+            )
+    return found
+
+
+def _guests(info: Entry, records: Iterable[Entry], served: set[str]) -> Iterator[str]:
+    if info["guests"]["state"] != "running":
+        yield f"guests: libvirt is {info['guests']['state']}: {info['guests']['message']}"
+        return
+    states = {domain["name"]: domain["state"] for domain in info["guests"]["domains"]}
+    leases: dict[str, list[str]] = {}
+    for lease in info["dnsmasq"]["leases"]:
+        leases.setdefault(lease["mac"], []).append(lease["address"])
+    for record in records:
+        name, wanted = record["name"], record["options"].get("state") or "running"
+        if wanted == "absent":
+            continue
+        if wanted == "running" and states.get(name) != "running":
+            yield f"guest {name}: is {states.get(name, 'not there')}, should be running"
+        if states.get(name) != "running" or record["network"] not in served:
+            continue
+        have = leases.get(record["mac"], [])
+        if not have:
+            yield f"guest {name}: has no lease" + (f", should have {record['address']}" if record["address"] else "")
+        elif record["address"] is not None and have != [record["address"]]:
+            yield f"guest {name}: has {', '.join(have)}, should have exactly {record['address']}"
+
+
+def _names(info: Entry) -> Iterator[str]:
+    for answer in info.get("resolved", []):
+        name, address, server = answer["name"], answer["address"], answer["server"]
+        if answer["addresses"] != [address]:
+            found = ", ".join(answer["addresses"]) or answer["error"]
+            yield f"name {name}: is {found} at {server}, should be {address}"
+        if answer["names"] != [name]:
+            found = ", ".join(answer["names"]) or answer["reverse_error"]
+            yield f"address {address}: is {found} at {server}, should be {name}"
+
+
+def _uplinks(info: Entry, uplinks: Entries) -> Iterator[str]:
+    by_name = {found["name"]: found for found in info["uplinks"]}
+    for uplink in uplinks:
+        # With one uplink there are no providers: it is known by its interface.
+        found = by_name.get(uplink["name"]) or (by_name.get(uplink["interface"]) if len(uplinks) == 1 else None)
+        if found is None or found["route"] is None:
+            yield f"uplink {uplink['name']}: has no default route"
+            continue
+        gateway = uplink.get("gateway")
+        if gateway not in (None, "dhcp") and found["gateway"] != gateway:
+            yield f"uplink {uplink['name']}: leads to {found['gateway']}, should lead to {gateway}"
+    if uplinks and not any(found["carries_traffic"] for found in info["uplinks"]):
+        yield "uplinks: none of them carries traffic"
+
+
+def proof_problems(
+    info: Entry, records: Entries | None, networks: Entries | None = None, uplinks: Entries | None = None
+) -> list[str]:
+    """Return what is not as it has to be, a line each.
+
+    Args:
+        info: the result of kvmnet_info with dnsmasq, guests, uplinks, and the answers to C(proof_names).
+        records: what the filter C(guest_records) returns; None is not checked, nor are the following.
+        networks: C(kvmnet_networks).
+        uplinks: C(kvmnet_uplinks).
+    """
+    problems: list[str] = []
+    served = {network["name"] for network in dnsmasq_networks(networks) or []}
+    if served and info["dnsmasq"]["state"] != "running":
+        problems.append(f"dnsmasq: is {info['dnsmasq']['state']}, should be running")
+    if records:
+        problems += _guests(info, records, served)
+        problems += _names(info)
+    if uplinks:
+        problems += _uplinks(info, uplinks)
+    return problems
+
+
+class FilterModule:
+    """Filters of the task list prove.yml."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"proof_names": proof_names, "proof_problems": proof_problems}

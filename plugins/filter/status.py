@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What kvmnet_info read on several hosts, as one table for people."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Info = Mapping[str, Any]
+
+HEADINGS = ("HOST", "FIREWALL", "BRIDGE", "PORT", "GUEST", "STATE", "LEASE", "UPLINK", "TRAFFIC")
+
+
+def _leases(info: Info) -> dict[str, list[str]]:
+    """Return MAC -> leased addresses."""
+    found: dict[str, list[str]] = {}
+    for lease in info["dnsmasq"]["leases"]:
+        found.setdefault(lease["mac"], []).append(lease["address"])
+    return found
+
+
+def _port_cells(info: Info) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield bridge, port, guest, state and lease: for each port, for guests without one, for leases of others."""
+    leases = _leases(info)
+    guests = info["guests"]["domains"]
+    cards = {card["tap"]: (guest, card["mac"]) for guest in guests for card in guest["interfaces"] if card["tap"]}
+    ports = info["links"]["ports"]
+    for bridge in info["links"]["bridges"]:
+        label = " ".join([bridge["name"], *bridge["addresses"]])
+        own = [port["name"] for port in ports if port["bridge"] == bridge["name"]]
+        for name in own or ["-"]:
+            guest, mac = cards.get(name, ({"name": "", "state": ""}, ""))
+            yield label, name, guest["name"], guest["state"], ", ".join(leases.pop(mac, []))
+            label = ""
+    attached = {cards[port["name"]][0]["name"] for port in ports if port["name"] in cards}
+    for guest in guests:
+        addresses = [address for card in guest["interfaces"] for address in leases.pop(card["mac"], [])]
+        if guest["name"] not in attached:
+            yield "", "-", guest["name"], guest["state"], ", ".join(addresses)
+    for lease in info["dnsmasq"]["leases"]:
+        if lease["mac"] in leases:
+            yield "", "", f"({lease['name'] or lease['mac']})", "", lease["address"]
+
+
+def _uplink_cells(uplink: Info) -> tuple[str, str]:
+    """Return an uplink, and what becomes of its traffic."""
+    name = [] if uplink["name"] == uplink["interface"] else [uplink["name"]]
+    gateway = [f"via {uplink['gateway']}"] if uplink["gateway"] else []
+    traffic = "yes" if uplink["carries_traffic"] else "-"
+    if uplink["state"] == "down":
+        traffic = "down"
+    if uplink["state"] == "moved":
+        traffic = f"moved to {uplink['route']['gateway'] or uplink['route']['interface']}"
+    return " ".join([*name, uplink["interface"], *gateway]), traffic
+
+
+def _host_rows(host: str, info: Info) -> Iterator[tuple[str, ...]]:
+    firewall = info["shorewall"]["state"]
+    uplinks = [_uplink_cells(uplink) for uplink in info["uplinks"]]
+    rows = zip_longest(_port_cells(info), uplinks)
+    for left, right in [*rows] or [(None, None)]:
+        yield (host, firewall, *(left or [""] * 5), *(right or [""] * 2))
+        host = firewall = ""
+
+
+def _complaint(host: str, info: Info) -> str:
+    """Return a line for a host whose state is not known."""
+    why = str(info.get("msg") or "it was not asked").strip().splitlines()[0]
+    return f"{host}: {'unreachable' if info.get('unreachable') else 'unknown'}: {why}"
+
+
+def status_table(hosts: Mapping[str, Info | None]) -> str:
+    """Return one table of all hosts, followed by a line for each host whose state is not known.
+
+    Args:
+        hosts: host name -> the result of kvmnet_info there, or what Ansible said when there was none.
+    """
+    known = {host: info for host, info in hosts.items() if info and "links" in info}
+    table = [HEADINGS, *(row for host, info in known.items() for row in _host_rows(host, info))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines += [_complaint(host, info or {}) for host, info in hosts.items() if host not in known]
+    return "\n".join(lines)
+
+
+class FilterModule:
+    """Filters of the playbook status.yml."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"status_table": status_table}
