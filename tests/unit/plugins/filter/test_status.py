@@ -45,9 +45,9 @@ URSA = host(
     },
     guests={"domains": [guest("web", "tap-web"), guest("lost", "tap-lost", "52:54:00:00:00:02")]},
     uplinks=[
-        uplink("com", "10.1.2.1", carries_traffic=True),
-        uplink("avv", "10.1.2.2", state="moved", route={"interface": "eth0", "gateway": "10.1.2.1"}),
-        uplink("dead", "10.1.2.3", state="down", route=None),
+        uplink("com", "10.1.0.1", carries_traffic=True),
+        uplink("av", "10.1.0.2", state="moved", route={"interface": "eth0", "gateway": "10.1.0.1"}),
+        uplink("off", "10.1.0.3", state="down", route=None),
     ],
 )
 
@@ -55,13 +55,13 @@ URSA = host(
 def test_one_table_for_all_hosts() -> None:
     plain = host(shorewall={"state": "stopped"}, uplinks=[uplink("eth0", None, carries_traffic=True)])
     assert status_table({"ursa": URSA, "bare": plain}).splitlines() == [
-        "HOST  FIREWALL  BRIDGE           PORT     GUEST  STATE    LEASE      UPLINK                  TRAFFIC",
-        "ursa  started   br0 10.0.0.9/24  tap-web  web    running  10.0.0.2   com eth0 via 10.1.2.1   yes",
-        "                                 eth1                                avv eth0 via 10.1.2.2   moved to 10.1.2.1",
-        "                br1              -                                   dead eth0 via 10.1.2.3  down",
+        "HOST  FIREWALL  BRIDGE           PORT     GUEST  STATE    LEASE      UPLINK                 TRAFFIC",
+        "ursa  started   br0 10.0.0.9/24  tap-web  web    running  10.0.0.2   com eth0 via 10.1.0.1  yes",
+        "                                 eth1                                av eth0 via 10.1.0.2   moved to 10.1.0.1",
+        "                br1              -                                   off eth0 via 10.1.0.3  down",
         "                                 -        lost   running",
         "                                          (me)            10.0.0.50",
-        "bare  stopped                                                        eth0                    yes",
+        "bare  stopped                                                        eth0                   yes",
     ]
 
 
