@@ -77,11 +77,23 @@ options:
         default: present
   commands:
     description:
-      - Programs with their arguments, run after everything else when there is anything to commit. One that fails
-        puts everything back.
+      - Programs of your own, run after everything else when there is anything to commit. One that fails puts everything
+        back.
     type: list
-    elements: list
+    elements: dict
     default: []
+    suboptions:
+      argv:
+        description: The program and its arguments.
+        type: list
+        elements: str
+        required: true
+      undo:
+        description:
+          - The program and its arguments that undo it, run with the old files in place when the commit is put back.
+          - Without it, nothing is run then.
+        type: list
+        elements: str
   phase:
     description:
       - Set by the action plugin; not for playbooks.
@@ -116,7 +128,8 @@ EXAMPLES = r"""
         content: |
           net.ipv4.tcp_mtu_probing = 1
     commands:
-      - [sysctl, -p, /etc/sysctl.d/60-mine.conf]
+      - argv: [sysctl, -p, /etc/sysctl.d/60-mine.conf]
+        undo: [sysctl, net.ipv4.tcp_mtu_probing=0]
 
 - name: Put the last commit back
   ursa.kvmnet.network_guard:
@@ -188,7 +201,15 @@ def main() -> None:
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },
-            "commands": {"type": "list", "elements": "list", "default": []},
+            "commands": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "argv": {"type": "list", "elements": "str", "required": True},
+                    "undo": {"type": "list", "elements": "str"},
+                },
+            },
             "phase": {"type": "str", "choices": ["check", "apply", "result"], "default": "check"},
             "peer": {"type": "str"},
             "token": {"type": "str", "no_log": False},

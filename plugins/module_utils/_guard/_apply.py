@@ -117,6 +117,10 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
             action = step["args"]["action"]
             args = {**step["args"], "action": _UNIT_INVERSE.get(action, action)}
             steps.append({**step, "args": args})
+        elif step["kind"] == "command" and "undo" in step["args"]:
+            argv, undo = step["args"]["argv"], step["args"]["undo"]
+            if undo:
+                steps.append({**step, "args": {"argv": undo, "undo": argv}})
         elif step["kind"] == "ip":
             # Kernel objects made by a batch are put back by the steps that own their files.
             continue
@@ -269,7 +273,7 @@ def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> Non
     """Apply a candidate and keep its inverse, or put everything back.
 
     Args:
-        directory: the candidate; removed when it is applied.
+        directory: the candidate; removed when it is applied or put back.
         previous: where its inverse is kept for C(rollback).
 
     Raises:
@@ -290,6 +294,7 @@ def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> Non
                 raise ApplyError(f"{error}; and the saved state {undo} is gone") from error
             install_files(undo, inverse)
             left = run_steps(inverse, go_on=True)
+            shutil.rmtree(directory)
             outcome = "everything was put back" if not left else "putting it back failed in part: " + "; ".join(left)
             raise ApplyError(f"{error}; {outcome}") from error
         shutil.rmtree(previous, ignore_errors=True)

@@ -44,7 +44,7 @@ def describe(candidate: Candidate) -> Plan:
     return plan
 
 
-def check_input(files: Iterable[Mapping[str, Any]], commands: Iterable[list[str]]) -> list[Problem]:
+def check_input(files: Iterable[Mapping[str, Any]], commands: Iterable[Mapping[str, Any]]) -> list[Problem]:
     """Check the user's own additions to the commit."""
     problems = []
     for index, entry in enumerate(files):
@@ -56,11 +56,15 @@ def check_input(files: Iterable[Mapping[str, Any]], commands: Iterable[list[str]
         mode = entry["mode"]
         if not (mode.isdigit() and len(mode) in (3, 4) and set(mode) <= set("01234567")):
             problems.append(Problem("files", index, "mode", mode, "an octal mode as a quoted string, such as '0644'"))
-    for index, argv in enumerate(commands):
-        if not argv:
-            problems.append(Problem("commands", index, None, argv, "a program and its arguments"))
-        elif shutil.which(argv[0]) is None:
-            problems.append(Problem("commands", index, None, argv[0], "a program that is installed on the host"))
+    for index, command in enumerate(commands):
+        for key in ("argv", "undo"):
+            argv = command[key]
+            if argv is None:
+                continue
+            if not argv:
+                problems.append(Problem("commands", index, key, argv, "a program and its arguments"))
+            elif shutil.which(argv[0]) is None:
+                problems.append(Problem("commands", index, key, argv[0], "a program that is installed on the host"))
     return problems
 
 
@@ -75,7 +79,7 @@ def check_admitted(peer: str, admit: Iterable[str]) -> Problem | None:
     return Problem("kvmnet_management", None, "sources", networks, allowed)
 
 
-def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: Iterable[list[str]]) -> None:
+def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: Iterable[Mapping[str, Any]]) -> None:
     """Add the user's files, and the user's commands if there is anything to commit at all."""
     for entry in files:
         if entry["state"] == "absent":
@@ -84,8 +88,9 @@ def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: 
             candidate.put(entry["path"], entry["content"], int(entry["mode"], 8))
     if candidate.empty:
         return
-    for argv in commands:
-        candidate.step("command", " ".join(argv), _COMMAND_ORDER, argv=argv)
+    for command in commands:
+        argv = command["argv"]
+        candidate.step("command", " ".join(argv), _COMMAND_ORDER, argv=argv, undo=command["undo"])
 
 
 def open_previous() -> Candidate | None:

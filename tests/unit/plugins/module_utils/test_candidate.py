@@ -122,6 +122,19 @@ def test_a_failing_step_puts_everything_back(applied: Applied) -> None:
     assert applied.tree() == {"kept": "old", "gone": "old"}
 
 
+def test_a_users_command_is_undone_as_the_user_says(applied: Applied) -> None:
+    candidate = Candidate("run1", applied.root / "candidate")
+    candidate.put(str(applied.root / "kept"), "new")
+    commands = [{"argv": ["true", "do"], "undo": ["true", "undo"]}, {"argv": ["true", "once"], "undo": None}]
+    _commit.add_own(candidate, [], commands)
+    candidate.finish(check_mode=False)
+    _apply.apply_candidate(applied.root / "candidate", applied.root / "state/previous")
+    assert [args["argv"] for _, args in applied.ran] == [["true", "do"], ["true", "once"]]
+    applied.ran.clear()
+    _apply.apply_candidate(applied.root / "state/previous", applied.root / "state/again")
+    assert [args["argv"] for _, args in applied.ran] == [["true", "undo"]]
+
+
 def test_the_applier_stands_alone() -> None:
     """It runs on the host outside Ansible, so it may import nothing of the collection."""
     source = Path(_apply.__file__).read_text(encoding="utf-8")
@@ -140,8 +153,9 @@ def test_bad_additions_are_all_named() -> None:
         {"path": "relative", "content": "x", "mode": "0644", "state": "present"},
         {"path": "/etc/a", "content": None, "mode": "rw", "state": "present"},
     ]
-    places = [problem.place() for problem in _commit.check_input(files, [["no-such-program"], []])]
-    assert places == ["files[0].path", "files[1].content", "files[1].mode", "commands[0]", "commands[1]"]
+    commands = [{"argv": ["no-such-program"], "undo": None}, {"argv": ["true"], "undo": []}]
+    places = [problem.place() for problem in _commit.check_input(files, commands)]
+    assert places == ["files[0].path", "files[1].content", "files[1].mode", "commands[0].argv", "commands[1].undo"]
 
 
 def test_a_report_of_another_commit_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
