@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -61,14 +62,19 @@ def _check_members(spec: Mapping[str, Any], value: Any) -> str | None:
     return None
 
 
+def _known_keys(key: str, spec: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, spec, n=1)
+    known = ", ".join(name for name in spec if name not in _DERIVED)
+    return f"no such key{f', did you mean {near[0]}?' if near else ';'} Known: {known}"
+
+
 def _check_entry(
     variable: str, index: int | None, prefix: str, entry: Mapping[str, Any], spec: Mapping[str, Mapping[str, Any]]
 ) -> list[Problem]:
     problems = []
     for key, value in entry.items():
         if key not in spec:
-            known = ", ".join(name for name in spec if name not in _DERIVED)
-            problems.append(Problem(variable, index, f"{prefix}{key}", value, f"no such key; one of {known}"))
+            problems.append(Problem(variable, index, f"{prefix}{key}", value, _known_keys(str(key), spec)))
         elif value is not None and (allowed := _check_value(spec[key], value)) is not None:
             problems.append(Problem(variable, index, f"{prefix}{key}", value, allowed))
     for key, row in spec.items():
@@ -109,6 +115,16 @@ def check_users(users: Sequence[Any]) -> list[Problem]:
     return problems
 
 
+def _at(guest: Guest) -> str:
+    return guest.variable if guest.index is None else f"{guest.variable}[{guest.index}]"
+
+
+def _wrong(guest: Guest, key: str, value: object, allowed: str) -> Problem:
+    """Return a problem in the words of where the guest comes from: an inventory has no list of interfaces."""
+    in_list = guest.variable == "guests" and key in ("mac", "tap")
+    return Problem(guest.variable, guest.index, f"nics.{key}" if in_list else key, value, allowed)
+
+
 def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) -> list[Problem]:
     values = {**guest.defaults, **guest.given}
     found: list[tuple[str, object, str]] = []
@@ -135,10 +151,10 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
             found.append((key, values[key], "only beside kernel"))
     for nic in values["nics"]:
         if not _MAC.match(nic["mac"]):
-            found.append(("nics.mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"))
+            found.append(("mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"))
         if not 1 <= len(nic["tap"]) <= 15:
-            found.append(("nics.tap", nic["tap"], "1 to 15 characters"))
-    return [Problem(guest.variable, guest.index, key, value, allowed) for key, value, allowed in found]
+            found.append(("tap", nic["tap"], "1 to 15 characters"))
+    return [_wrong(guest, key, value, allowed) for key, value, allowed in found]
 
 
 def _check_order(guest: Guest, listed: Mapping[str, Guest]) -> list[Problem]:
@@ -173,19 +189,19 @@ def check_guests(
     taken: dict[tuple[str, str], str] = {}
     for domain in domains:
         if domain.name not in listed:
-            taken |= {("mac", mac): domain.name for mac in _devices.macs(domain.root)}
-            taken[("uuid", text_at(domain.root, "uuid") or "")] = domain.name
+            taken |= {("mac", mac): f"the domain {domain.name}" for mac in _devices.macs(domain.root)}
+            taken[("uuid", text_at(domain.root, "uuid") or "")] = f"the domain {domain.name}"
     for guest in guests:
+        uses = [("name", guest.name)]
         if guest.state != "absent":
             problems += _check_guest(guest, images, memory_mib)
             problems += _check_order(guest, listed)
-        uses = [("name", guest.name)]
-        if guest.state != "absent":
             uses.append(("uuid", str({**guest.defaults, **guest.given}["uuid"])))
             uses += [(key, nic[key]) for nic in guest.given.get("nics", []) for key in ("mac", "tap")]
+        same_name = ("name", guest.name) in taken
         for key, value in uses:
-            other = taken.setdefault((key, value), guest.name)
-            if other != guest.name or (key == "name" and listed[value] is not guest):
-                allowed = f"one that guest {other} does not use"
-                problems.append(Problem(guest.variable, guest.index, key, value, allowed))
+            other = taken.setdefault((key, value), _at(guest))
+            # Two guests of one name have the same identity too: that is one mistake, not four
+            if other != _at(guest) and (key == "name" or not same_name):
+                problems.append(_wrong(guest, key, value, f"one that {other} does not have"))
     return problems
