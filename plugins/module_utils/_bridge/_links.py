@@ -82,9 +82,8 @@ def plan_links(wanted: Wanted, host: Host, exclusive: bool) -> Outcome:
         host: the host as it is.
         exclusive: also remove what is ours and not listed, from each list that is managed.
     """
+    # What is wrong by itself is reported together with what is wrong on this host.
     out = Outcome(problems=list(wanted.problems))
-    if out.problems:
-        return out
     carriers = _plan_bridges(wanted, host, exclusive, out)
     if wanted.uplinks is not None:
         _plan_uplinks(wanted.uplinks, carriers, host, exclusive, out)

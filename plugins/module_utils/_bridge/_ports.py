@@ -89,17 +89,18 @@ def _check_link(port: Port, host: Host, out: Outcome) -> None:
 
 
 def _check(port: Port, host: Host, known: Callable[[str], bool], staged: Callable[[str], str], out: Outcome) -> None:
+    if port.bridge == port.name:
+        out.problems.append(port.where.problem("name", port.name, "not the bridge itself"))
+        return
     if port.bridge and not known(port.bridge):
         out.problems.append(
             port.where.problem("bridge", port.bridge, "a bridge that is on the host, or that this run makes before")
         )
-    if port.bridge == port.name:
-        out.problems.append(port.where.problem("name", port.name, "not the bridge itself"))
     _check_link(port, host, out)
     owner = networkd.owner(staged(networkd.network_path(port.name)))
     if owner not in (None, "port"):
         out.problems.append(port.where.problem("name", port.name, f"an interface that is no {owner} of ours"))
-    out.claimed(host, port.where, "name", port.name)
+    out.claimed(host, port.where, "name", port.name, passive=port.type != "tap")
 
 
 def _check_room(ports: list[Port], gone: Collection[str], host: Host, out: Outcome) -> None:
@@ -151,12 +152,13 @@ def _plan_port(port: Port, host: Host, out: Outcome) -> None:
     if port.type != "tap" and out.remove(host, networkd.netdev_path(port.name)):
         rewritten.append(True)
     want = _want(port)
-    have = None if link is None else _have(link)
-    if port.type != "tap" and link is not None and link.master is None:
-        have = None
+    have = None if link is None or (port.type != "tap" and link.master is None) else _have(link)
+    if link is not None and not link.port and have is not None:
+        # The kernel knows flags of ports only.
+        have.update({key: want.get(key) for key in (*_FLAGS, *_NUMBERS)})
     kind = "tap" if port.type == "tap" else "port"
     change = compare(kind, port.name, have, _notable(want) if have is None else {**want, "up": True})
-    if change is not None and link is not None and have is not None:
+    if change is not None and change.action == "change" and link is not None:
         change = _made_anew(port, link, change, any(rewritten), out)
     if change is not None:
         out.ip(*_lines(port, host))
