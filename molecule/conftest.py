@@ -25,8 +25,9 @@ FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], t
 
 
 def answers(text: str) -> dict[str, str]:
-    """Read what the lab's web servers say: key=value lines."""
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    """Read key=value lines of the lab's web servers. One that also speaks IPv6 calls its clients by IPv6 addresses."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {key: value.removeprefix("[::ffff:").removesuffix("]") for key, value in pairs}
 
 
 class Station:
@@ -48,10 +49,10 @@ class Station:
         sender = ["-s", source] if source else []
         return self.run("nc", "-n", "-z", "-w", "3", *sender, address, str(port)).returncode == 0
 
-    def address(self, card: str) -> str:
-        """Return the address on one of its cards."""
+    def addresses(self, card: str) -> list[str]:
+        """Return the addresses on one of its cards."""
         shown = json.loads(self.run("ip", "-j", "-4", "address", "show", "dev", card).stdout)
-        return str(shown[0]["addr_info"][0]["local"])
+        return [entry["local"] for entry in shown[0]["addr_info"]]
 
 
 class TinyGuest:
@@ -65,6 +66,10 @@ class TinyGuest:
         """Run one of its pages, which are programs in the guest."""
         url = f"http://{self.address}/cgi-bin/{page}?{query}"
         return str(self.host.run(f"curl --silent --max-time 20 {shlex.quote(url)}").stdout)
+
+    def says(self) -> dict[str, str]:
+        """Return how the guest's own web server sees itself and its client."""
+        return answers(self.ask("index.cgi"))
 
     def fetch(self, url: str) -> dict[str, str]:
         """Let the guest ask a web server."""
@@ -84,24 +89,24 @@ def station() -> Callable[[str], Station]:
 
 
 @pytest.fixture(scope="session")
-def guest_ssh() -> Callable[[str, str, str], str]:
+def ssh_command() -> Callable[[str], list[str]]:
+    """Give the beginning of an SSH command line to a managed host."""
+    return lambda host: ["ssh", "-F", str(LAB / "ssh_config"), host]
+
+
+@pytest.fixture(scope="session")
+def guest_ssh(ssh_command: Callable[[str], list[str]]) -> Callable[[str, str, str], str]:
     """Run a command in a guest over SSH, through its KVM host, with the key of the lab."""
 
     def run(host: str, address: str, command: str) -> str:
-        ssh = ["ssh", "-F", str(LAB / "ssh_config")]
-        through = shlex.join([*ssh, host, "nc %h %p"])
-        argv = [
-            *ssh,
-            "-o",
-            f"ProxyCommand={through}",
-            "-o",
+        options = [
+            f"ProxyCommand={shlex.join([*ssh_command(host), 'nc %h %p'])}",
             "StrictHostKeyChecking=no",
-            "-o",
             "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
         ]
-        done = subprocess.run(
-            [*argv, "-o", "LogLevel=ERROR", address, command], capture_output=True, text=True, timeout=60, check=False
-        )
+        argv = [*ssh_command(address), *(word for option in options for word in ("-o", option)), command]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -37,9 +37,7 @@ def guests_are_up(ursa: Host, tiny: Any, guest_ssh: Any, eventually: Any) -> Non
 def test_a_guest_has_exactly_its_address(ursa: Host, tiny: Any, name: str, address: str) -> None:
     shown = tiny(ursa, address).ask("address")
     assert re.findall(r"inet (\S+) .*scope global", shown) == [f"{address}/24"]
-    assert f"{name}.kvm.example" in tiny(ursa, address).ask("index.cgi") or f"name={name}" in tiny(ursa, address).ask(
-        "index.cgi"
-    )
+    assert tiny(ursa, address).says()["name"].split(".")[0] == name
 
 
 def test_debian_takes_a_login_with_the_key_of_the_inventory(guest_ssh: Any) -> None:
@@ -64,7 +62,7 @@ def test_a_guest_resolves_its_neighbours_and_the_world(ursa: Host, tiny: Any) ->
 
 def test_a_guest_leaves_by_comcast(ursa: Host, tiny: Any, station: Any) -> None:
     answer = tiny(ursa, WEB).fetch(f"http://{SOMEWHERE}/")
-    assert answer.get("client") == station("comcast").address("wan")
+    assert [answer.get("client")] == station("comcast").addresses("wan")
     assert answer.get("server") == SOMEWHERE
 
 
@@ -83,12 +81,10 @@ def test_a_guest_reaches_the_server_behind_the_firewall(ursa: Host, tiny: Any) -
 @pytest.mark.parametrize("gateway", ["comcast", "avvanta"])
 def test_a_published_port_answers_outside_through_both_gateways(station: Any, gateway: str) -> None:
     """An answer by the other gateway would come from another address, and the connection would never open."""
-    entrance = station("comcast").address("wan") if gateway == "comcast" else FIREWALL
+    entrance = station("comcast").addresses("wan")[0] if gateway == "comcast" else FIREWALL
     answer = station("client").fetch(f"http://{entrance}:8080/cgi-bin/index.cgi")
     assert answer.get("name", "").split(".")[0] == "web"
-    assert answer.get("client") == station("client").address("eth0") or answer.get("client", "").startswith(
-        "203.0.113."
-    )
+    assert answer.get("client") in station("client").addresses("eth0")
 
 
 def test_a_guest_reaches_a_guest(ursa: Host, tiny: Any) -> None:
@@ -103,7 +99,7 @@ class TestFromTheWire:
         assert station("controller").connects(URSA, 22)
 
     def test_a_stranger_does_not(self, station: Any) -> None:
-        line = station("comcast").address("wan")
+        (line,) = station("comcast").addresses("wan")
         assert not station("comcast").connects(URSA, 22, source=line)
 
     @pytest.mark.parametrize("port", [53, 111, 5900, 16509])

@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A guest's record is all there is to say: what follows from it comes and goes with it, and nothing else moves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+ARTICLE = "playbooks/inventories/article"
+DNS = "dig +short +time=2 @192.168.0.254"
+
+
+@pytest.fixture(scope="module")
+def ursa(managed: Callable[[str], Host]) -> Host:
+    return managed("ursa")
+
+
+def memory_mib(ursa: Host, guest: str, *flags: str) -> int:
+    described = ursa.check_output(f"virsh dumpxml {' '.join(flags)} {guest}")
+    found = re.search(r"<memory unit='KiB'>(\d+)</memory>", described)
+    assert found
+    return int(found[1]) // 1024
+
+
+class TestGone:
+    def test_no_domain(self, ursa: Host) -> None:
+        assert "centos" not in ursa.check_output("virsh list --all --name").split()
+
+    def test_no_tap(self, ursa: Host) -> None:
+        assert ursa.run("ip link show tap-centos").rc != 0
+        assert ursa.run("ls /etc/systemd/network/*tap-centos*").rc != 0
+
+    def test_no_name_and_no_lease(self, ursa: Host) -> None:
+        assert ursa.check_output(f"{DNS} centos.kvm.example") == ""
+        assert ursa.check_output(f"{DNS} -x 192.168.0.4") == ""
+        assert "192.168.0.4 " not in ursa.check_output("cat /var/lib/misc/dnsmasq*.leases")
+
+
+class TestNew:
+    def test_has_its_address_and_its_name(self, ursa: Host, tiny: Any, eventually: Any) -> None:
+        shown = eventually(lambda: tiny(ursa, "192.168.0.5").ask("address"))
+        assert re.findall(r"inet (\S+) .*scope global", shown) == ["192.168.0.5/24"]
+        assert ursa.check_output(f"{DNS} db.kvm.example").split() == ["192.168.0.5"]
+
+    def test_reaches_the_internet(self, ursa: Host, tiny: Any, station: Any) -> None:
+        assert [tiny(ursa, "192.168.0.5").fetch("http://198.51.100.77/").get("client")] == station("comcast").addresses(
+            "wan"
+        )
+
+
+def test_more_memory_waits_for_the_next_start(ursa: Host) -> None:
+    assert memory_mib(ursa, "ubuntu", "--inactive") == 160
+    assert memory_mib(ursa, "ubuntu") == 128
+
+
+def test_an_unrelated_change_loses_no_packet(
+    ursa: Host, site_playbook: Any, ssh_command: Callable[[str], list[str]]
+) -> None:
+    """Back to the article's guests, while one that stays is asked twenty times a second."""
+    ping = [*ssh_command("ursa"), "sudo ping -n -i 0.05 192.168.0.2"]
+    started = {name: ursa.check_output(f"cat /run/libvirt/qemu/{name}.pid") for name in ("debian32", "web", "ubuntu")}
+    with subprocess.Popen(ping, stdout=subprocess.PIPE, text=True) as pinging:
+        time.sleep(1)
+        printed = site_playbook(ARTICLE)
+        ursa.run("pkill -INT -x ping")
+        output, _nothing = pinging.communicate(timeout=20)
+    assert re.search(r"^ursa .*changed=[1-9]", printed, re.MULTILINE)
+    sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", output)[0])
+    assert sent > 20
+    assert received == sent
+    assert started == {name: ursa.check_output(f"cat /run/libvirt/qemu/{name}.pid") for name in started}
+    assert "centos" in ursa.check_output("virsh list --name").split()
+    assert "db" not in ursa.check_output("virsh list --all --name").split()
