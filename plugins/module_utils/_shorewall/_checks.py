@@ -66,6 +66,24 @@ def check_zones_used(name: str, rows: Iterable[Row], zones: Iterable[str]) -> It
                     yield _place(row, name, index, column, zone, "one of the zones " + ", ".join(known))
 
 
+def check_interfaces_used(
+    name: str, rows: Iterable[Row], interfaces: Iterable[Row], hosts: Iterable[Row]
+) -> Iterator[Problem]:
+    """Interfaces named for a zone that they do not belong to: the compiler takes them, and nothing ever matches."""
+    zone_of = {row.get("interface"): row.get("zone") for row in interfaces}
+    shared = {(row.get("zone"), row.get("hosts").partition(":")[0]) for row in hosts}
+    for index, row in enumerate(rows):
+        for column in ("source", "dest"):
+            zone, _, rest = row.get(column).partition(":")
+            interface = rest.partition(":")[0]
+            # Without a zone of its own, parts of it belong to others, and those are hosts.
+            owner = zone_of.get(interface, "")
+            if not owner or zone in ("all", "any", owner) or (zone, interface) in shared:
+                continue
+            if re.fullmatch(r"[A-Za-z]\w*", zone):
+                yield _place(row, name, index, column, row.get(column), f"an interface of the zone {zone}")
+
+
 def check_rules(rows: Iterable[Row]) -> Iterator[Problem]:
     """Rules that cannot work whatever stands around them."""
     for index, row in enumerate(rows):

@@ -23,7 +23,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import A
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._host import lost_routing
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, SCRIPTS
 
 CONFIG = "/etc/shorewall"
 FIREWALL = "/var/lib/shorewall/firewall"
@@ -142,8 +142,30 @@ def compile_candidate(candidate: Candidate, directory: Path) -> tuple[bytes, tup
         said = done.stderr + done.stdout
         if done.returncode or not output.is_file():
             raise CompileError(explain(candidate, said, done.returncode))
+        _check_syntax(output, directory)
         warnings = tuple(dict.fromkeys(found["message"].strip() for found in _WARNING.finditer(said)))
         return output.read_bytes(), warnings
+
+
+def _check_syntax(script: Path, directory: Path) -> None:
+    """Let the shell read the compiled script: extension scripts are copied into it as they are.
+
+    Raises:
+        CompileError: it is no shell script.
+    """
+    if _syntax_error(script):
+        for name in SCRIPTS.values():
+            said = _syntax_error(directory / name)
+            if said:
+                raise CompileError(f"scripts.{name.replace('.', '_')}: the shell says: {said} ({CONFIG}/{name})")
+        raise CompileError(f"the compiled script is none: the shell says: {_syntax_error(script)}")
+
+
+def _syntax_error(script: Path) -> str:
+    if not script.is_file():
+        return ""
+    done = subprocess.run(["sh", "-n", str(script)], capture_output=True, text=True, errors="replace", check=False)
+    return done.stderr.strip().removeprefix(f"{script}: ") if done.returncode else ""
 
 
 def explain(candidate: Candidate, said: str, returncode: int) -> str:
@@ -154,6 +176,11 @@ def explain(candidate: Candidate, said: str, returncode: int) -> str:
         return f"Shorewall's compiler ended with {returncode}: {said.strip()[-1500:] or 'no message'}"
     message = found["message"].strip()
     if not found["file"]:
+        setting = next(
+            (name for name in re.findall(r"\b[A-Z][A-Z_0-9]{3,}\b", message) if "shorewall.conf" in message), ""
+        )
+        if setting:
+            return f"settings.{setting}: Shorewall's compiler says: {message}"
         return f"Shorewall's compiler refuses the configuration: {message}"
     name, line = Path(found["file"]).name, int(found["line"])
     spec = FILES.get(name)

@@ -100,6 +100,9 @@ class Request:
         for name in ("policy", "rules"):
             if name in self.rows and zones:
                 self.problems += _checks.check_zones_used(name, self.rows[name], zones)
+        self.problems += _checks.check_interfaces_used(
+            "rules", self.rows.get("rules", ()), interface_rows, staging.rows("hosts")
+        )
         self.problems += _checks.check_networks(self.rows)
         self.problems += _checks.check_rules(self.rows.get("rules", ()))
         self.problems += _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))

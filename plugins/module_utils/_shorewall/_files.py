@@ -64,7 +64,9 @@ class Staging:
             return
         text = converge(document, rows) if changes else document.text
         self._put(path, text, routing=spec.routing)
-        self.notes += note_origins(self.candidate, name, text, [(row, row.origin) for row in rows])
+        self.notes += note_origins(
+            self.candidate, name, text, [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]
+        )
 
     def stage_assignments(self, path: str, kind: str, wanted: dict[str, str], template: str = "") -> None:
         """Set assignments in a file and keep everything else of it."""

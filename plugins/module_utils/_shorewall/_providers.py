@@ -70,7 +70,10 @@ def resolve_macs(
     problems = []
     for index, entry in enumerate(entries):
         given = [str(mac) for mac in entry.get("gateway_mac") or ()]
-        if LEARN in given:
+        if LEARN in given and not re.fullmatch(r"[\d.]+", str(entry.get("gateway"))):
+            # What is wrong with the gateway is reported as such.
+            given.remove(LEARN)
+        elif LEARN in given:
             pinned = known.get(str(entry.get("name")), {})
             mac = (
                 pinned.get("gateway_mac")
@@ -85,8 +88,8 @@ def resolve_macs(
                     "so it cannot be learned; set gateway_mac"
                 )
                 problems.append(Problem(variable, place, "gateway_mac", LEARN, allowed))
-                continue
-            given = [mac if item == LEARN else item for item in given]
+                given.remove(LEARN)
+            given = [mac if item == LEARN and mac else item for item in given]
         entry["gateway_mac"] = list(dict.fromkeys(normalise_mac(mac) for mac in given))
     return problems
 

@@ -49,8 +49,8 @@ def read_zones(
     """
     rows, problems = ZoneRows(), []
     for index, entry in enumerate(entries):
-        origin = str(entry.get("origin") or "")
-        row, found = read_entry(FILES["zones"], entry, index)
+        origin = str(entry.get("origin") or f"zones[{index}]")
+        row, found = read_entry(FILES["zones"], {**entry, "origin": origin}, index)
         rows.zones.append(row)
         problems += found
         for key, name in (("interfaces", "interfaces"), ("hosts", "hosts")):
