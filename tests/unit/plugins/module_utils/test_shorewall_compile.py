@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ursa.kvmnet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compiling: what is compiled, when, and how the compiler's messages come back. The compiler itself is a stand-in here."""
+"""What is compiled, when, and how the compiler's messages come back. The compiler itself is a stand-in here."""
 
 from __future__ import annotations
 

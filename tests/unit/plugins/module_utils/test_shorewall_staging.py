@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ursa.kvmnet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Staging a whole firewall on a host that is a directory: zones, everything else, settings, scripts, and what is refused."""
+"""Staging a whole firewall on a host that is a directory: what is written, what is kept, and what is refused."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ class TestRefused:
             ("rules", lambda rows: rows[0].update(action="DNAT", dest="kvm"), "rules[0].dest: kvm"),
             ("rules", lambda rows: rows[0].update(proto=None), "rules[0].proto: None"),
             ("snat", lambda rows: rows[0].update(source="192.168.0.1/24"), "snat[0].source: 192.168.0.1/24"),
-            ("providers", lambda rows: rows[1].update(number=1), "kvmnet_uplinks[1].mark: 1"),
+            ("providers", lambda rows: [row.update(number=1) for row in rows], "kvmnet_uplinks[1].number: 1"),
             ("providers", lambda rows: rows[1].update(number=250), "kvmnet_uplinks[1].number: 250"),
             ("providers", lambda rows: rows[1].update(mark="1"), "kvmnet_uplinks[1].mark: 1"),
             ("providers", lambda rows: rows[1].update(address=None), "kvmnet_uplinks[1].address: None"),
