@@ -47,14 +47,13 @@ def _uplink_options(uplinks: Records, link: str) -> list[str]:
     here = [uplink for uplink in uplinks if link_of(uplink) == link]
     options = ["dhcp"] if any(uplink.get("address") == "dhcp" for uplink in here) else []
     options += ["tcpflags", "logmartians"]
-    # A wire with several gateways on it: answer for the address that was asked for, on the interface that has it.
+    if len(uplinks) == 1:
+        return [*options, "routefilter"]
+    # Several interfaces can stand on one wire: each answers for its own addresses only.
     if any(uplink.get("gateway") for uplink in here):
         options.append("arp_ignore")
-    if len(uplinks) == 1:
-        options.append("routefilter")
-    elif len(here) == 1:
-        options.append("optional")
-    return options
+    # Shorewall refuses it where providers share the interface.
+    return options if len(here) > 1 else [*options, "optional"]
 
 
 def _network_options(network: dict[str, Any]) -> list[str]:

@@ -1,0 +1,352 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The firewall that follows from an inventory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.ursa.kvmnet.plugins.filter.firewall import (
+    firewall_policies,
+    firewall_rules,
+    firewall_stoppedrules,
+    firewall_zones,
+)
+from ansible_collections.ursa.kvmnet.plugins.filter.guests import guest_records
+from ansible_collections.ursa.kvmnet.plugins.filter.providers import (
+    firewall_mangle,
+    firewall_providers,
+    firewall_rtrules,
+    firewall_snat,
+)
+
+MANAGEMENT = {"sources": ["172.20.1.0/24"], "port": 22}
+COMCAST = {
+    "name": "comcast",
+    "interface": "eth0",
+    "address": "172.20.1.130/24",
+    "gateway": "172.20.1.1",
+    "primary": True,
+}
+AVVANTA = {
+    "name": "avvanta",
+    "interface": "eth0",
+    "gateway": "172.20.1.254",
+    "destinations": ["206.124.146.176/31", "206.124.146.180/32"],
+    "services": [{"proto": "tcp", "port": 21}],
+}
+SHARED = [COMCAST, AVVANTA]
+SEPARATE = [COMCAST, {"name": "avvanta", "interface": "eth1", "address": "dhcp", "gateway": "dhcp", "fallback": True}]
+KVM = {"name": "kvm", "bridge": "br0", "address": "192.168.0.254/24"}
+GUESTS = [
+    {"name": "debian32", "network": "kvm", "address": "192.168.0.1"},
+    {
+        "name": "web",
+        "network": "kvm",
+        "address": "192.168.0.2",
+        "publish": [{"proto": "tcp", "port": 8080, "to": 80}],
+    },
+]
+
+
+def short(rows: list[dict[str, Any]] | None, *keys: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.get(key) for key in keys) for row in rows or []]
+
+
+def policies(*arguments: Any) -> list[str]:
+    rows = firewall_policies(*arguments) or []
+    return [" ".join(filter(None, (row["source"], row["dest"], row["policy"], row.get("loglevel")))) for row in rows]
+
+
+class TestArticle:
+    def test_zones(self) -> None:
+        assert firewall_zones([KVM], SHARED) == [
+            {"name": "fw", "type": "firewall", "interfaces": []},
+            {
+                "name": "net",
+                "type": "ipv4",
+                "interfaces": [{"name": "eth0", "options": ["tcpflags", "logmartians", "arp_ignore"]}],
+                "origin": "kvmnet_uplinks[0]",
+            },
+            {
+                "name": "kvm",
+                "type": "ipv4",
+                "interfaces": [{"name": "br0", "options": ["dhcp", "routeback"]}],
+                "origin": "kvmnet_networks[0]",
+            },
+        ]
+
+    def test_policies_in_the_authors_order(self) -> None:
+        assert policies([KVM], SHARED) == [
+            "net net NONE",
+            "fw net ACCEPT",
+            "fw kvm ACCEPT",
+            "kvm all ACCEPT",
+            "net all DROP info",
+            "all all REJECT info",
+        ]
+
+    def test_rules(self) -> None:
+        rows = firewall_rules([KVM], SHARED, guest_records(GUESTS, [KVM]), MANAGEMENT)
+        assert short(rows, "action", "source", "dest", "proto", "dport", "origin") == [
+            ("ACCEPT", "net:172.20.1.0/24", "$FW", ["tcp"], ["22"], "kvmnet_management.sources"),
+            ("DNAT", "net", "kvm:192.168.0.2:80", ["tcp"], ["8080"], "kvmnet_guests[1]"),
+        ]
+
+    def test_providers(self) -> None:
+        assert firewall_providers(SHARED) == [
+            {
+                "name": "comcast",
+                "interface": "eth0",
+                "address": "172.20.1.130",
+                "gateway": "172.20.1.1",
+                "gateway_mac": ["learn"],
+                "network": "172.20.1.0/24",
+                "options": ["track", "loose", "balance"],
+                "origin": "kvmnet_uplinks[0]",
+            },
+            {
+                "name": "avvanta",
+                "interface": "eth0",
+                "address": "172.20.1.130",
+                "gateway": "172.20.1.254",
+                "gateway_mac": ["learn"],
+                "network": "172.20.1.0/24",
+                "options": ["track", "loose"],
+                "origin": "kvmnet_uplinks[1]",
+            },
+        ]
+
+    def test_routing_and_marks(self) -> None:
+        assert short(firewall_rtrules(SHARED), "source", "dest", "provider", "priority") == [
+            (None, ["206.124.146.176/31"], "avvanta", "1000"),
+            (None, ["206.124.146.180/32"], "avvanta", "1000"),
+        ]
+        assert short(firewall_mangle(SHARED), "provider", "source", "dest", "proto", "dport") == [
+            ("avvanta", "$FW", "0.0.0.0/0", ["tcp"], ["21"]),
+        ]
+
+    def test_one_address_needs_one_masquerade(self) -> None:
+        assert short(firewall_snat([KVM], SHARED), "action", "source", "dest") == [
+            ("MASQUERADE", ["192.168.0.0/24"], ["eth0"]),
+        ]
+
+    def test_stopped_rules_keep_the_way_in(self) -> None:
+        assert short(firewall_stoppedrules(MANAGEMENT, [KVM], SHARED), "source", "dest", "proto", "dport") == [
+            ("eth0:172.20.1.0/24", "$FW", ["tcp"], ["22"]),
+        ]
+
+    def test_is_plain_data(self) -> None:
+        """Anything else does not get through Ansible."""
+        for result in (
+            firewall_zones([KVM], SHARED),
+            firewall_policies([KVM], SHARED),
+            firewall_rules([KVM], SHARED, guest_records(GUESTS, [KVM]), MANAGEMENT),
+            firewall_providers(SHARED),
+            firewall_rtrules(SHARED),
+            firewall_snat([KVM], SHARED),
+            firewall_stoppedrules(MANAGEMENT, [KVM], SHARED),
+        ):
+            assert json.loads(json.dumps(result)) == result
+
+
+class TestTwoInterfaces:
+    def test_one_uplink_is_no_provider(self) -> None:
+        assert firewall_providers([COMCAST]) == []
+        assert firewall_rtrules([COMCAST | {"destinations": ["192.0.2.0/24"]}]) == []
+        assert firewall_mangle([COMCAST | {"services": [{"proto": "tcp", "port": 25}]}]) == []
+        assert policies([KVM], [COMCAST])[0] == "fw net ACCEPT"
+
+    def test_the_uplink_is_filtered_by_route(self) -> None:
+        zones = firewall_zones([KVM], [COMCAST]) or []
+        assert zones[1]["interfaces"] == [{"name": "eth0", "options": ["tcpflags", "logmartians", "routefilter"]}]
+
+
+class TestUnset:
+    def test_not_set_is_not_managed(self) -> None:
+        assert firewall_zones(None) is None
+        assert firewall_policies(None) is None
+        assert firewall_rules(None) is None
+        assert firewall_snat(None) is None
+        assert firewall_providers(None) is None
+        assert firewall_rtrules(None) is None
+        assert firewall_mangle(None) is None
+        assert firewall_stoppedrules(None) is None
+
+    def test_empty_is_none(self) -> None:
+        assert firewall_providers([]) == []
+        assert firewall_snat([]) == []
+        assert [zone["name"] for zone in firewall_zones([]) or []] == ["fw"]
+
+
+class TestZones:
+    def test_networks_can_share_a_zone(self) -> None:
+        zones = firewall_zones([KVM, {"name": "lab", "bridge": "br1", "zone": "kvm"}], [COMCAST]) or []
+        assert [interface["name"] for interface in zones[2]["interfaces"]] == ["br0", "br1"]
+
+    def test_a_closed_bridge_does_not_hairpin(self) -> None:
+        zones = firewall_zones([KVM | {"isolated": True}], [COMCAST]) or []
+        assert zones[2]["interfaces"][0]["options"] == ["dhcp", "routeback=0"]
+
+    def test_interfaces_of_their_own_are_optional(self) -> None:
+        zones = firewall_zones([KVM], SEPARATE) or []
+        assert zones[1]["interfaces"] == [
+            {"name": "eth0", "options": ["tcpflags", "logmartians", "arp_ignore", "optional"]},
+            {"name": "eth1", "options": ["dhcp", "tcpflags", "logmartians", "arp_ignore", "optional"]},
+        ]
+
+    def test_a_macvlan_is_an_interface_of_its_own(self) -> None:
+        zones = firewall_zones([KVM], [COMCAST, AVVANTA | {"sharing": "macvlan"}]) or []
+        assert [interface["name"] for interface in zones[1]["interfaces"]] == ["eth0", "avvanta"]
+
+
+class TestPolicies:
+    def test_the_sites_own_come_first_and_displace_what_they_cover(self) -> None:
+        own = [
+            {"from": "kvm", "to": "net", "action": "accept"},
+            {"from": "kvm", "to": "all", "action": "REJECT", "log": "info"},
+        ]
+        assert policies([KVM], [COMCAST], own) == [
+            "kvm net ACCEPT",
+            "kvm all REJECT info",
+            "fw net ACCEPT",
+            "fw kvm ACCEPT",
+            "net all DROP info",
+            "all all REJECT info",
+        ]
+
+    def test_a_general_one_displaces_all(self) -> None:
+        assert policies([KVM], SHARED, [{"from": "all", "to": "all", "action": "DROP", "log": True}]) == [
+            "all all DROP info"
+        ]
+
+    def test_a_closed_network_reaches_the_internet_only(self) -> None:
+        lines = policies([KVM | {"isolated": True}], [COMCAST])
+        assert "kvm net ACCEPT" in lines
+        assert "kvm all ACCEPT" not in lines
+
+    def test_a_closed_network_still_gets_names(self) -> None:
+        rows = firewall_rules([KVM | {"isolated": True}], [COMCAST])
+        assert short(rows, "action", "source", "dest") == [("DNS(ACCEPT)", "kvm", "$FW")]
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("entry", "row"),
+        [
+            (
+                {"from": "net", "to": "fw", "action": "accept", "proto": "udp", "port": 51820},
+                {"action": "ACCEPT", "source": "net", "dest": "$FW", "proto": ["udp"], "dport": ["51820"]},
+            ),
+            (
+                {"from": "fw:10.0.0.1", "to": "net", "action": "drop", "log": True},
+                {"action": "DROP:info", "source": "$FW:10.0.0.1", "dest": "net"},
+            ),
+            (
+                {"from": "net", "to": "kvm", "action": "Ping(ACCEPT)", "log": "notice"},
+                {"action": "Ping(ACCEPT):notice", "source": "net", "dest": "kvm"},
+            ),
+            (
+                {"from": "net", "to": "kvm", "action": "ACCEPT", "proto": "tcp", "port": "80,8000-8010"},
+                {"action": "ACCEPT", "source": "net", "dest": "kvm", "proto": ["tcp"], "dport": ["80", "8000:8010"]},
+            ),
+            (
+                {"from": "net", "to": "kvm:192.168.0.2:80", "action": "DNAT", "proto": "tcp", "address": "192.0.2.1"},
+                {
+                    "action": "DNAT",
+                    "source": "net",
+                    "dest": "kvm:192.168.0.2:80",
+                    "proto": ["tcp"],
+                    "origdest": ["192.0.2.1"],
+                },
+            ),
+        ],
+    )
+    def test_the_sites_own(self, entry: dict[str, Any], row: dict[str, Any]) -> None:
+        assert firewall_rules([KVM], [COMCAST], rules=[entry]) == [row | {"origin": "kvmnet_rules[0]"}]
+
+    def test_managers_come_from_wherever_they_can_stand(self) -> None:
+        local = [KVM | {"name": "loc", "address": "172.20.1.254/24"}, KVM | {"name": "dmz", "address": "10.0.0.1/8"}]
+        rows = firewall_rules(local, [COMCAST], management={"sources": ["172.20.1.107"], "port": 2222})
+        assert short(rows, "source", "dport") == [("net:172.20.1.107/32", ["2222"]), ("loc:172.20.1.107/32", ["2222"])]
+
+    def test_everyone_is_a_zone(self) -> None:
+        rows = firewall_rules([], [COMCAST], management={"sources": ["0.0.0.0/0"]})
+        assert short(rows, "source") == [("net",)]
+
+    def test_a_guest_that_goes_publishes_nothing(self) -> None:
+        gone = guest_records([GUESTS[1] | {"state": "absent"}], [KVM])
+        assert firewall_rules([KVM], [COMCAST], gone) == []
+
+    def test_a_guests_network_says_its_zone(self) -> None:
+        network = KVM | {"zone": "dmz"}
+        rows = firewall_rules([network], [COMCAST], guest_records(GUESTS, [network]))
+        assert short(rows, "dest") == [("dmz:192.168.0.2:80",)]
+
+
+class TestProviders:
+    def test_separate_interfaces(self) -> None:
+        rows = firewall_providers(SEPARATE)
+        assert short(rows, "interface", "address", "gateway", "gateway_mac", "options") == [
+            ("eth0", None, "172.20.1.1", None, ["track", "balance"]),
+            ("eth1", None, "detect", None, ["track", "fallback"]),
+        ]
+
+    def test_weights(self) -> None:
+        uplinks = [SEPARATE[0] | {"primary": False, "weight": 3}, SEPARATE[1] | {"fallback": False, "weight": 1}]
+        assert short(firewall_providers(uplinks), "options") == [(["track", "balance=3"],), (["track", "balance=1"],)]
+
+    def test_without_a_primary_all_are_balanced(self) -> None:
+        uplinks = [SEPARATE[0] | {"primary": False}, SEPARATE[1] | {"fallback": False}]
+        assert short(firewall_providers(uplinks), "options") == [(["track", "balance"],), (["track", "balance"],)]
+
+    def test_addresses_of_their_own_tell_providers_apart(self) -> None:
+        uplinks = [COMCAST, AVVANTA | {"address": "172.20.1.131/24"}]
+        rows = firewall_providers(uplinks)
+        assert short(rows, "address", "options") == [
+            ("172.20.1.130", ["track", "balance"]),
+            ("172.20.1.131", ["track"]),
+        ]
+        assert short(firewall_snat([KVM], uplinks), "action", "dest") == [
+            ("SNAT(172.20.1.130)", ["eth0(comcast)"]),
+            ("SNAT(172.20.1.131)", ["eth0(avvanta)"]),
+        ]
+
+    def test_given_numbers_and_addresses_are_taken(self) -> None:
+        uplinks = [COMCAST | {"number": 7, "gateway_mac": ["02:00:00:00:00:01", "02:00:00:00:00:02"]}, AVVANTA]
+        rows = firewall_providers(uplinks)
+        assert short(rows, "number", "gateway_mac") == [
+            (7, ["02:00:00:00:00:01", "02:00:00:00:00:02"]),
+            (None, ["learn"]),
+        ]
+
+    def test_a_guest_with_an_uplink_goes_before_its_network(self) -> None:
+        guests = guest_records([GUESTS[0] | {"uplink": "avvanta"}], [KVM])
+        rows = firewall_rtrules([COMCAST | {"sources": ["192.168.0.0/24"]}, AVVANTA | {"destinations": []}], guests)
+        assert short(rows, "source", "provider", "priority", "origin") == [
+            (["192.168.0.0/24"], "comcast", "11500", "kvmnet_uplinks[0]"),
+            (["192.168.0.1"], "avvanta", "11000", "kvmnet_guests[0]"),
+        ]
+
+
+class TestSnat:
+    def test_public_networks_keep_their_addresses(self) -> None:
+        assert firewall_snat([KVM | {"address": "206.124.146.1/28"}], [COMCAST]) == []
+
+    def test_can_be_decided(self) -> None:
+        assert firewall_snat([KVM | {"masquerade": False}], [COMCAST]) == []
+        assert firewall_snat([KVM | {"address": "206.124.146.1/28", "masquerade": True}], [COMCAST]) != []
+
+    def test_each_interface_hides_each_network(self) -> None:
+        rows = firewall_snat([KVM, {"name": "b", "interface": "eth2", "address": "10.1.2.3/16"}], SEPARATE)
+        assert short(rows, "source", "dest") == [
+            (["192.168.0.0/24"], ["eth0"]),
+            (["10.1.0.0/16"], ["eth0"]),
+            (["192.168.0.0/24"], ["eth1"]),
+            (["10.1.0.0/16"], ["eth1"]),
+        ]
