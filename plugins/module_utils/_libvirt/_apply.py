@@ -57,12 +57,10 @@ class Applier:
         self._probe = probe
         self._settings = settings
         self.failures: dict[str, str] = {}
-        self.leases: dict[str, Lease] = {}
+        self.addresses: dict[str, str] = {}
 
     def apply(self, steps: Sequence[Step]) -> None:
         """Do all of it."""
-        if any(step.make_disk or step.seed for step in steps):
-            self._files.prepare()
         self._stop([step for step in steps if step.power in ("stop", "restart") and step.running])
         self._each(self._remove, [step for step in steps if step.undefine or step.remove])
         self._each(self._build, [step for step in steps if step.guest is not None and step.guest.state != "absent"])
@@ -82,6 +80,7 @@ class Applier:
             list(pool.map(guarded, todo))
 
     def _remove(self, step: Step) -> None:
+        self._files.set_starting(step.name, False)
         if step.undefine:
             self._backend.undefine(step.name, step.keep_nvram)
         for path in step.remove:
@@ -158,17 +157,22 @@ class Applier:
                     todo.append(step)
             self._each(self._start_one, todo)
             fresh = {step.name for step in todo}
-            self._await([guest for guest in tier if guest.name not in self.failures], fresh, before)
+            watched = [guest for guest in tier if guest.name in fresh or by_name[guest.name].unproven]
+            self._await([guest for guest in watched if guest.name not in self.failures], fresh, before)
 
     def _start_one(self, step: Step) -> None:
         for nic in [] if step.guest is None else step.guest.given.get("nics", []):
             if not self._probe.has_tap(nic["tap"]):
                 raise BackendError(f"its tap {nic['tap']} is missing on the host, and no guest makes its own")
+        self._files.set_starting(step.name, True)
         self._backend.start(step.name)
 
     def _await(self, guests: list[Guest], fresh: set[str], before: dict[str, Lease]) -> None:
         started = time.monotonic()
         waiting = [guest for guest in guests if "lease" in guest.run["wait_for"] and guest.given.get("nics")]
+        for guest in guests:
+            if guest not in waiting:
+                self._files.set_starting(guest.name, False)
         while waiting:
             leases, now = self._probe.leases(), self._probe.now()
             for guest in list(waiting):
@@ -176,7 +180,8 @@ class Applier:
                 lease = has_lease(mac, leases, before if guest.name in fresh else None, now)
                 address = guest.run["address"]
                 if lease is not None and address in (None, lease.address):
-                    self.leases[guest.name] = lease
+                    self.addresses[guest.name] = lease.address
+                    self._files.set_starting(guest.name, False)
                     waiting.remove(guest)
                 elif (reason := self._lost(guest, lease, time.monotonic() - started)) is not None:
                     self.failures[guest.name] = reason

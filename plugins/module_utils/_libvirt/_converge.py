@@ -24,7 +24,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems imp
     check_guests,
     check_users,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Probe
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Probe, address_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
 
@@ -61,7 +61,7 @@ class Outcome:
             {
                 "name": step.name,
                 "state": step.guest.state,
-                "address": self.addresses.get(step.name),
+                "address": self.addresses.get(step.name, step.address),
                 "nics": step.guest.given.get("nics", []),
             }
             for step in self.steps
@@ -124,7 +124,8 @@ class Converger:
         outcome.problems += check_guests(guests, known, staying, self._memory_mib)
         used = {g.image.name: g.image for g in guests if g.image is not None and g.state != "absent"}
         outcome.problems += self._check_images(used.values(), domains, guests)
-        planner = Planner(self._settings, self._files)
+        leases, now = self._probe.leases(), self._probe.now()
+        planner = Planner(self._settings, self._files, lambda mac: address_of(mac, leases, now))
         outcome.steps = planner.plan(guests, domains, exclusive)
         outcome.problems += planner.problems
         outcome.downloads = self._library.missing(used.values())
@@ -143,6 +144,8 @@ class Converger:
 
     def apply(self, outcome: Outcome) -> None:
         """Carry out a plan without problems. A failure of one guest is noted, and the others are made."""
+        if outcome.downloads or any(step.make_disk or step.seed for step in outcome.steps):
+            self._files.prepare()
         for image in outcome.downloads:
             self._library.download(image)
         used = {s.guest.image.name: s.guest.image for s in outcome.steps if s.guest is not None and s.guest.image}
@@ -150,4 +153,4 @@ class Converger:
         applier = Applier(self._backend, self._files, self._probe, self._settings)
         applier.apply(outcome.steps)
         outcome.failures = applier.failures
-        outcome.addresses = {name: lease.address for name, lease in applier.leases.items()}
+        outcome.addresses = applier.addresses

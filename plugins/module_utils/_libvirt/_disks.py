@@ -102,10 +102,14 @@ class Files:
     Args:
         storage: the directory of disks and seeds.
         run: runs C(qemu-img).
+        starting: the directory that names the guests which were started and not yet seen up.
     """
 
-    def __init__(self, storage: str, run: Callable[[list[str]], None] = run_tool) -> None:
+    def __init__(
+        self, storage: str, run: Callable[[list[str]], None] = run_tool, starting: str = "/run/kvmnet/starting"
+    ) -> None:
         self.storage = storage
+        self._starting = Path(starting)
         self._run = run
         self._blank: dict[tuple[int | None, str | None], bytes] = {}
         self._lock = threading.Lock()
@@ -167,6 +171,21 @@ class Files:
         """Remove a file that may be gone already."""
         with suppress(FileNotFoundError):
             os.unlink(path)
+
+    def starting(self) -> set[str]:
+        """Return the guests that a run started and did not see up, perhaps because it was interrupted."""
+        try:
+            return {entry.name for entry in self._starting.iterdir()}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
+    def set_starting(self, guest: str, value: bool) -> None:
+        """Note that a guest is about to start, or is up. The next boot of the host forgets it."""
+        if value:
+            self._starting.mkdir(parents=True, exist_ok=True)
+            (self._starting / guest).touch()
+        else:
+            (self._starting / guest).unlink(missing_ok=True)
 
     def exists(self, path: str) -> bool:
         """Return whether a file exists."""

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from xml.etree.ElementTree import Element
@@ -51,6 +51,8 @@ class Step:
     autostart: bool | None = None
     power: Literal["start", "stop", "restart"] | None = None
     running: bool = False
+    unproven: bool = False
+    address: str | None = None
     undefine: bool = False
     keep_nvram: bool = True
     remove: list[str] = field(default_factory=list)
@@ -74,11 +76,14 @@ class Planner:
     Args:
         settings: what the call says for all guests.
         files: where disks and seeds are; only read here.
+        addresses: the address that a MAC has a lease for.
     """
 
-    def __init__(self, settings: Settings, files: Files) -> None:
+    def __init__(self, settings: Settings, files: Files, addresses: Callable[[str], str | None]) -> None:
         self.settings = settings
         self.files = files
+        self._addresses = addresses
+        self._starting = files.starting()
         self.problems: list[Problem] = []
 
     def plan(self, guests: Sequence[Guest], domains: Iterable[Domain], exclusive: bool) -> list[Step]:
@@ -199,7 +204,7 @@ class Planner:
             step.autostart = bool(values["autostart"])
         if step.running:
             self._live_metadata(step, root, now)
-        self._pending(step, values, root, domain)
+        self._pending(step, guest, values, root, domain)
         self._power(step, guest, domain, now)
         self._record(step, guest, domain, now, later)
         if guest.seed is not None and seed_path and content != guest.seed:
@@ -220,7 +225,9 @@ class Planner:
             step.changes.append(Change("change", "guest", guest.name, now))
         if step.power == "restart" and domain.live is not None:
             live, values = View(domain.live), guest.values(_mark.get(domain.root, "origin") == "created")
-            options = {name: (_read(BY_NAME[name], live), values[name]) for name in step.pending}
+            options = {name: (_read(BY_NAME[name], live), values.get(name)) for name in step.pending}
+            if "address" in options:
+                options["address"] = (step.address, guest.run["address"])
             step.changes.append(Change("change", "guest", guest.name, options, "by a restart"))
             step.pending = []
         elif later:
@@ -238,10 +245,16 @@ class Planner:
         if step.power == "stop":
             step.pending = []
 
-    def _pending(self, step: Step, values: Mapping[str, Any], root: Element, domain: Domain) -> None:
+    def _pending(self, step: Step, guest: Guest, values: Mapping[str, Any], root: Element, domain: Domain) -> None:
         """Find what the guest will be at its next boot and is not now, whoever asked for it and when."""
         if domain.live is None:
             return
+        step.address = self._address(guest)
+        step.unproven = guest.name in self._starting
+        # A guest that runs keeps the address it has until it asks again, whatever the reservation says now
+        moved = guest.run["address"] not in (None, step.address) and "lease" in guest.run["wait_for"]
+        if moved and not step.unproven:
+            step.pending.append("address")
         then, live = View(root), View(domain.live)
         for row in ROWS:
             if row.effect != "next_boot" or row.name not in values:
@@ -252,6 +265,10 @@ class Planner:
                 continue
             if not row.same(_read(row, live), want):
                 step.pending.append(row.name)
+
+    def _address(self, guest: Guest) -> str | None:
+        nics = guest.given.get("nics", [])
+        return self._addresses(nics[0]["mac"]) if nics else None
 
     def _live_metadata(self, step: Step, root: Element, now: Mapping[str, Any]) -> None:
         for kind in ("title", "description"):

@@ -97,6 +97,12 @@ class Probe:
         return time.time()
 
 
+def address_of(mac: str, leases: Mapping[str, Lease], now: float) -> str | None:
+    """Return the address that a MAC holds."""
+    lease = has_lease(mac, leases, None, now)
+    return None if lease is None else lease.address
+
+
 def has_lease(mac: str, leases: Mapping[str, Lease], before: Mapping[str, Lease] | None, now: float) -> Lease | None:
     """Return a guest's lease if it is worth something.
 
