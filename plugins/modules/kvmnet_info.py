@@ -182,7 +182,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
-from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _packages, _read
+from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _packages
 
 SUBJECTS = ["links", "dnsmasq", "shorewall", "guests", "uplinks"]
 
@@ -193,6 +193,11 @@ def gather(params: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "packages" in wanted:
         found["packages"] = _packages.read(params["packages"])
+        if wanted == {"packages"} and not params["resolve"]:
+            return found
+    # Every role asks for packages, and Python would compile all of this first.
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _read
+
     if "links" in wanted:
         found["links"] = _read.links()
     if "dnsmasq" in wanted:

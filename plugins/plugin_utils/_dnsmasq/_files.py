@@ -105,7 +105,7 @@ def _lease_max(site: Site, settings: Settings) -> int:
     """Return the limit of leases: what the networks can hold, so that another guest never needs a restart."""
     if settings.lease_max is not None:
         return settings.lease_max
-    return sum(network.subnet.size for network in site.networks)
+    return sum(network.subnet.num_addresses for network in site.networks)
 
 
 def _dhcp(site: Site, settings: Settings) -> list[str]:
@@ -123,7 +123,7 @@ def _dhcp(site: Site, settings: Settings) -> list[str]:
     ]
     for network in served:
         tag, subnet = network.name, network.subnet
-        span = f"{subnet.network},static" if network.first is None else f"{network.first},{network.last}"
+        span = f"{subnet.network_address},static" if network.first is None else f"{network.first},{network.last}"
         lines.append(f"dhcp-range=set:{tag},{span},{subnet.netmask},{network.lease_time}")
         options = {
             "router": str(network.address.ip),

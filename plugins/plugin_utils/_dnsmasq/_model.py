@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 from typing import TYPE_CHECKING, Any
-
-from netaddr import AddrFormatError, IPAddress, IPNetwork
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
@@ -45,9 +44,9 @@ class Network:
 
     name: str
     bridge: str
-    address: IPNetwork
-    first: IPAddress | None
-    last: IPAddress | None
+    address: IPv4Interface
+    first: IPv4Address | None
+    last: IPv4Address | None
     domain: str | None
     upstreams: tuple[Upstream, ...]
     mtu: int | None
@@ -55,9 +54,9 @@ class Network:
     dhcp_options: tuple[tuple[str, str], ...]
 
     @property
-    def subnet(self) -> IPNetwork:
+    def subnet(self) -> IPv4Network:
         """The network without the host's own address."""
-        return self.address.cidr
+        return self.address.network
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Host:
     name: str
     network: str
     mac: str | None
-    address: IPAddress | None
+    address: IPv4Address | None
 
 
 @dataclass(frozen=True)
@@ -110,27 +109,28 @@ class _Entry:
             return None
         try:
             return parse(str(value))
-        except (AddrFormatError, ValueError):
+        except ValueError:
             self.wrong(key, value, allowed)
             return None
 
 
-def _ipv4(value: str) -> IPAddress:
-    return IPAddress(value, version=4)
-
-
-def _interface_address(value: str) -> IPNetwork:
-    network = IPNetwork(value, version=4)
-    if "/" not in value or network.prefixlen > 30 or network.ip in (network.network, network.broadcast):
+def _interface_address(value: str) -> IPv4Interface:
+    interface = IPv4Interface(value)
+    network = interface.network
+    if (
+        "/" not in value
+        or network.prefixlen > 30
+        or interface.ip in (network.network_address, network.broadcast_address)
+    ):
         raise ValueError(value)
-    return network
+    return interface
 
 
 def _server(value: str) -> str:
     address, hash_sign, port = value.partition("#")
     if hash_sign and not (port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(value)
-    return f"{IPAddress(address)}{hash_sign}{port}"
+    return f"{ip_address(address)}{hash_sign}{port}"
 
 
 def _lease_time_allowed(value: str) -> bool:
@@ -150,7 +150,7 @@ def read_upstreams(values: Iterable[Any], wrong: Callable[[object, str], None]) 
         domain = keys.get("domain")
         try:
             server = _server(str(keys.get("server")))
-        except (AddrFormatError, ValueError):
+        except ValueError:
             wrong(value, allowed)
             continue
         if set(keys) - {"domain", "server"} or (domain is not None and not _DOMAIN.fullmatch(str(domain))):
@@ -159,12 +159,12 @@ def read_upstreams(values: Iterable[Any], wrong: Callable[[object, str], None]) 
         yield Upstream(server, None if domain is None else str(domain))
 
 
-def _usable(network: IPNetwork) -> tuple[IPAddress, IPAddress]:
+def _usable(network: IPv4Network) -> tuple[IPv4Address, IPv4Address]:
     """Return the lowest and the highest address that a machine can have."""
-    return IPAddress(network.first + 1), IPAddress(network.last - 1)
+    return network[1], network[-2]
 
 
-def _read_range(entry: _Entry, address: IPNetwork | None) -> tuple[IPAddress | None, IPAddress | None]:
+def _read_range(entry: _Entry, address: IPv4Interface | None) -> tuple[IPv4Address | None, IPv4Address | None]:
     value = entry.entry.get("dhcp_range")
     if value is None:
         return None, None
@@ -172,11 +172,11 @@ def _read_range(entry: _Entry, address: IPNetwork | None) -> tuple[IPAddress | N
     if not isinstance(value, list) or len(value) != 2:
         entry.wrong("dhcp_range", value, allowed)
         return None, None
-    ends = [entry.parsed("dhcp_range", end, _ipv4, f"{allowed}, IPv4") for end in value]
+    ends = [entry.parsed("dhcp_range", end, IPv4Address, f"{allowed}, IPv4") for end in value]
     if None in ends or address is None:
         return None, None
     first, last = ends
-    lowest, highest = _usable(address)
+    lowest, highest = _usable(address.network)
     usable = f"addresses from {lowest} to {highest}, the first not above the last"
     if not lowest <= first <= last <= highest:
         entry.wrong("dhcp_range", value, usable)
@@ -233,7 +233,7 @@ def _option_value(value: Any) -> str:
     return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _refuse_address(address: IPAddress, network: Network) -> str | None:
+def _refuse_address(address: IPv4Address, network: Network) -> str | None:
     """Return what would be allowed instead of an address, or None when it is right."""
     lowest, highest = _usable(network.subnet)
     if not lowest <= address <= highest:
@@ -248,7 +248,7 @@ def _refuse_address(address: IPAddress, network: Network) -> str | None:
 def _read_host(entry: _Entry, networks: Mapping[str, Network]) -> Host | None:
     name = entry.text("name", _NAME, "one DNS label: up to 63 letters, digits and hyphens", required=True)
     mac = entry.text("mac", _MAC, "six pairs of hex digits with colons")
-    address = entry.parsed("address", entry.entry.get("address"), _ipv4, "an IPv4 address")
+    address = entry.parsed("address", entry.entry.get("address"), IPv4Address, "an IPv4 address")
     network = networks.get(str(entry.entry.get("network")))
     if network is None:
         entry.wrong(
