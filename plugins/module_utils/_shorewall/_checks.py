@@ -193,7 +193,8 @@ def check_rtrules(rows: Iterable[Row], providers: Iterable[Mapping[str, Any]]) -
                 row.get("provider"),
                 "main or one of " + (", ".join(names) or "the providers, of which there is none"),
             )
-        priority = int(row.get("priority").rstrip("!") or 0)
+        digits = row.get("priority").rstrip("!")
+        priority = int(digits) if digits.isdigit() else 0
         if not any(low <= priority <= high for low, high in PRIORITY_BANDS):
             bands = ", ".join(f"{low} to {high}" for low, high in PRIORITY_BANDS)
             yield _place(row, "rtrules", index, "priority", priority, f"a number in one of the bands {bands}")

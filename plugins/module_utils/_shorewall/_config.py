@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
@@ -92,34 +92,37 @@ class Request:
 
     def check(self) -> None:
         """Add what is wrong across files; a file that was not given counts as it will be on the host."""
-        if self.problems:
-            return
+        # One problem for each place: a value of the wrong type cannot also be wrong for what it says.
+        places = {problem.place() for problem in self.problems}
+        self.problems += [problem for problem in self._across() if problem.place() not in places]
+
+    def _across(self) -> Iterator[Problem]:
         staging = self.staging
         zone_rows, interface_rows = staging.rows("zones"), staging.rows("interfaces")
         zones = _checks.zone_names(zone_rows)
         for name in ("policy", "rules"):
             if name in self.rows and zones:
-                self.problems += _checks.check_zones_used(name, self.rows[name], zones)
-        self.problems += _checks.check_interfaces_used(
+                yield from _checks.check_zones_used(name, self.rows[name], zones)
+        yield from _checks.check_interfaces_used(
             "rules", self.rows.get("rules", ()), interface_rows, staging.rows("hosts")
         )
-        self.problems += _checks.check_networks(self.rows)
-        self.problems += _checks.check_rules(self.rows.get("rules", ()))
-        self.problems += _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))
+        yield from _checks.check_networks(self.rows)
+        yield from _checks.check_rules(self.rows.get("rules", ()))
+        yield from _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))
         if self.providers is not None:
-            self.problems += _checks.check_providers(self.providers, interface_rows)
+            yield from _checks.check_providers(self.providers, interface_rows)
         providers = self.providers if self.providers is not None else list(self.known.values())
         if "rtrules" in self.rows:
-            self.problems += _checks.check_rtrules(self.rows["rtrules"], providers)
+            yield from _checks.check_rtrules(self.rows["rtrules"], providers)
         management = self.params.get("management") or {}
         if management and "stoppedrules" in self.rows:
-            self.problems += _checks.check_stopped(self.rows["stoppedrules"], management["sources"], management["port"])
+            yield from _checks.check_stopped(self.rows["stoppedrules"], management["sources"], management["port"])
         template = staging.candidate.read(CONF_TEMPLATE)
-        self.problems += _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
-        self.problems += obsolete_files(staging.candidate)
+        yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
+        yield from obsolete_files(staging.candidate)
         if providers:
             names = {str(entry.get("interface")) for entry in providers}
-            self.problems += reverse_path_filters(staging.candidate, names)
+            yield from reverse_path_filters(staging.candidate, names)
 
     def stage(self) -> None:
         """Write everything into the candidate."""

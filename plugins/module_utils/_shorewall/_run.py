@@ -66,10 +66,11 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
             if entry.get("interfaces") is not None or entry.get("hosts") is not None
         }
         rows = _zones.merge(have, rows, named, absent)
-    if not problems:
-        content = candidate.read(CONF)
-        settings = _conf.read(decode(candidate.read(CONF_TEMPLATE) if content is None else content))
-        problems = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT)
+    content = candidate.read(CONF)
+    settings = _conf.read(decode(candidate.read(CONF_TEMPLATE) if content is None else content))
+    places = {problem.place() for problem in problems}
+    found = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT)
+    problems += [problem for problem in found if problem.place() not in places]
     if problems:
         raise InvalidError(problems)
     staging.stage_rows("zones", rows.zones)

@@ -272,6 +272,21 @@ class TestRefused:
     def test_everything_else(self, root: Path, name: str, change: Callable[[Any], Any], wrong: str) -> None:
         assert wrong in problems(root, config=changed(**{name: change}))
 
+    def test_everything_at_once(self, root: Path) -> None:
+        config = changed(
+            policy=lambda rows: rows[0].update(dest="dmz"),
+            rules=lambda rows: rows[0].update(proto="t c p", source="lan"),
+            rtrules=lambda rows: rows[0].update(priority="soon"),
+            settings=lambda given: given.update(NO_SUCH="1"),
+        )
+        assert problems(root, config=config) == [
+            "rules[0].proto: t c p",
+            "rtrules[0].priority: soon",
+            "policy[0].dest: dmz",
+            "rules[0].source: lan",
+            "settings.NO_SUCH: 1",
+        ]
+
     @pytest.mark.parametrize("name", ["masq", "routestopped", "tcrules"])
     def test_files_of_older_versions(self, root: Path, name: str) -> None:
         (root / f"etc/shorewall/{name}").write_text("# only a comment\n")
