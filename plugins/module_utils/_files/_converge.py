@@ -54,7 +54,7 @@ def _stage_leases(request: Request, candidate: Candidate, plan: Plan) -> None:
         argv = _leases.release_command(lease, watch.interfaces)
         if argv is None:
             continue
-        candidate.step("command", f"release {lease.address} {lease.mac}", _RELEASE_ORDER, argv=argv)
+        candidate.step("command", f"release {lease.address} {lease.mac}", _RELEASE_ORDER, argv=argv, undo=[])
         plan.add(Change("delete", "lease", f"{lease.address} of {lease.name or lease.mac}", note=reason))
 
 

@@ -17,7 +17,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change
 from ._request import ACTIONS, touches
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ._request import UnitWant
 
@@ -106,14 +106,22 @@ def _act(want: UnitWant, action: str) -> Step:
     return Step("unit", want.name, want.order, {"action": action})
 
 
-def _mask(want: UnitWant, state: UnitState) -> Iterator[tuple[Step, str, bool, bool]]:
-    if want.masked and not state.masked:
-        yield Step("unit", want.name, want.order - _MASK_LEAD, {"action": "mask-now"}), "masked", False, True
-    if want.masked is False and state.masked:
-        step = Step(
-            "command", f"unmask {want.name}", want.order - _MASK_LEAD, {"argv": ["systemctl", "unmask", want.name]}
-        )
-        yield step, "masked", True, False
+def _systemctl(want: UnitWant, verb: str, undo: str, order: int) -> Step:
+    argv = {name: ["systemctl", word, want.name] for name, word in (("argv", verb), ("undo", undo))}
+    return Step("command", f"{verb} {want.name}", order, argv)
+
+
+def _silence(want: UnitWant, state: UnitState) -> Outcome:
+    """Return what keeps a unit from running, now and later."""
+    steps, options = [], {}
+    if not state.masked:
+        steps.append(_systemctl(want, "mask", "unmask", want.order - _MASK_LEAD))
+        options["masked"] = (False, True)
+    if state.active:
+        # After the mask, so that the undo unmasks it before it starts it.
+        steps.append(_systemctl(want, "stop", "start", want.order - _MASK_LEAD + 1))
+        options["running"] = (True, False)
+    return Outcome(tuple(steps), Change("change", "unit", want.name, options) if steps else None)
 
 
 def decide(want: UnitWant, state: UnitState, paths: Iterable[str]) -> Outcome:
@@ -124,14 +132,13 @@ def decide(want: UnitWant, state: UnitState, paths: Iterable[str]) -> Outcome:
         state: how it is.
         paths: the files that change.
     """
+    if want.masked:
+        return _silence(want, state)
     steps: list[Step] = []
     options: dict[str, tuple[object, object]] = {}
-    for step, option, before, after in _mask(want, state):
-        steps.append(step)
-        options[option] = (before, after)
-    if want.masked:
-        return Outcome(tuple(steps), Change("change", "unit", want.name, options) if options else None)
-
+    if want.masked is False and state.masked:
+        steps.append(_systemctl(want, "unmask", "mask", want.order - _MASK_LEAD))
+        options["masked"] = (True, False)
     switch = want.enabled is not None and want.enabled != state.enabled
     turn = want.started is not None and want.started != state.active
     if switch:
@@ -142,8 +149,8 @@ def decide(want: UnitWant, state: UnitState, paths: Iterable[str]) -> Outcome:
         steps.append(Step("unit", want.name, want.order, {"action": "enable-now" if want.enabled else "disable-now"}))
     else:
         if switch:
-            verb = "enable" if want.enabled else "disable"
-            steps.append(Step("command", f"{verb} {want.name}", want.order, {"argv": ["systemctl", verb, want.name]}))
+            verbs = ("enable", "disable") if want.enabled else ("disable", "enable")
+            steps.append(_systemctl(want, *verbs, want.order))
         if turn:
             steps.append(Step("unit", want.name, want.order, {"action": "start" if want.started else "stop"}))
     note = ""

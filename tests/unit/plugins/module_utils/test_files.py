@@ -164,12 +164,18 @@ class TestUnits:
         assert host.steps() == []
 
     def test_masking_comes_before_starting_others_and_is_done_once(self, host: Host) -> None:
-        host.stage(units=[{"masked": True}, {"name": "y.service", "state": "started"}])
-        assert host.steps() == [("unit", NAME, "mask-now")]
+        plan = host.stage(units=[{"masked": True}, {"name": "y.service", "state": "started"}])
+        assert host.steps() == [("command", f"mask {NAME}", None), ("command", f"stop {NAME}", None)]
+        assert plan.lines()[1:] == ["    masked: false -> true", "    running: true -> false"]
         masked = UnitState(known=True, active=False, enabled=False, masked=True)
         assert not host.stage(masked, units=[{"masked": True}]).changed
         host.stage(masked, units=[{"masked": False, "state": "started"}])
         assert host.steps() == [("command", f"unmask {NAME}", None), ("unit", NAME, "start")]
+
+    def test_what_is_done_by_a_command_says_how_it_is_undone(self, host: Host) -> None:
+        host.stage(units=[{"masked": True}])
+        undone = [step["args"]["undo"][1] for step in sorted(host.candidate.steps.values(), key=lambda s: s["order"])]
+        assert undone == ["unmask", "start"], "in this order: what is masked cannot be started"
 
     def test_stopping_and_disabling(self, host: Host) -> None:
         host.stage(units=[{"enabled": False, "state": "stopped"}])
