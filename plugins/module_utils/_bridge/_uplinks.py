@@ -48,7 +48,7 @@ def settle(out: Outcome, interface: str) -> None:
 def reload_firewall(host: Host, out: Outcome) -> None:
     """Have Shorewall fill its providers' tables again: the kernel empties them when the uplink's address goes."""
     if host.firewall:
-        out.step("shorewall", "shorewall", ORDER_FIREWALL)
+        out.step("shorewall", "shorewall", ORDER_FIREWALL, routing=True)
 
 
 def _gateways(host: Host, uplink: Uplink, main_only: bool) -> list[str | None]:

@@ -173,6 +173,7 @@ class TestUplinks:
         host.firewall = True
         out = host.links_of(None, [ETH0])
         assert kinds(out)[-1] == "shorewall shorewall"
+        assert out.steps[0][3] == {"routing": True}
 
     def test_a_default_route_in_main_that_came_back_is_removed(self, host: FakeHost) -> None:
         host.take(host.links_of(None, [ETH0]))
