@@ -202,8 +202,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import config_arguments
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arp import neighbour
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileError
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._host import neighbour
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import (
     InvalidError,
     compile_and_plan,

@@ -34,7 +34,7 @@ COMPILE_TIMEOUT = 300
 STEP = ("shorewall", "shorewall", 60)
 
 POSTCOMPILE = """\
-# Managed by Ansible (ursa.kvmnet): write into each compiled script which configuration it comes from.
+# Write into each compiled script which configuration it comes from.
 kvmnet_sum=$(cd "$SW_CONFDIR" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
 printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
 """

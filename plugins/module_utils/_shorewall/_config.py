@@ -140,8 +140,9 @@ class Request:
         for option, name in SCRIPTS.items():
             if scripts.get(option) is not None:
                 staging.stage_text(f"{CONFIG}/{name}", "script", name, scripts[option])
-        if candidate.put(f"{CONFIG}/postcompile", POSTCOMPILE):
-            staging.files_changed = True
+        path = f"{CONFIG}/postcompile"
+        text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
+        staging.stage_text(path, "script", "postcompile", text, routing=False)
         defaults = {
             str(key): _conf.to_text(value) for key, value in (self.params.get("service_defaults") or {}).items()
         }

@@ -81,22 +81,23 @@ class Staging:
                 self.plan.add(Change("change" if name in live else "create", kind, name, before))
         self._put(path, _conf.edit(text, wanted), routing=path == CONF)
 
-    def stage_text(self, path: str, kind: str, name: str, text: str) -> None:
+    def stage_text(self, path: str, kind: str, name: str, text: str, routing: bool = True) -> None:
         """Make a file hold this text; an empty text removes it."""
         live = self.candidate.live(path)
         if live is not None and not text:
             self.plan.add(Change("delete", kind, name))
             self.candidate.remove(path)
-            self.files_changed = self.routing = True
+            self.files_changed = True
+            self.routing |= routing
         elif text and live is None:
             self.plan.add(Change("create", kind, name))
-            self._put(path, text, routing=True)
+            self._put(path, text, routing)
         elif text:
             if decode(live) != text:
                 self.plan.add(
                     Change("change", kind, name, {"lines": (len(decode(live).splitlines()), len(text.splitlines()))})
                 )
-            self._put(path, text, routing=True)
+            self._put(path, text, routing)
         else:
             self.candidate.remove(path)
 

@@ -13,8 +13,6 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_TRIES = 3
-
 
 def lost_routing(providers: Iterable[Mapping[str, Any]]) -> str:
     """Return what is missing of the providers' routing in the kernel, or an empty string.
@@ -47,18 +45,3 @@ def _run(argv: list[str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
-
-
-def neighbour(interface: str, address: str) -> str | None:
-    """Return the MAC address that answers for an address on an interface, or None.
-
-    A gateway need not answer a ping: asking for it is enough to make the kernel look for its MAC address.
-    """
-    for _ in range(_TRIES):
-        _run(["ping", "-n", "-c", "1", "-W", "1", "-I", interface, address])
-        shown = _run(["ip", "-j", "-4", "neigh", "show", address, "dev", interface])
-        for entry in json.loads(shown or "[]"):
-            states = set(entry.get("state", ()))
-            if entry.get("lladdr") and not states & {"FAILED", "INCOMPLETE"}:
-                return str(entry["lladdr"])
-    return None
