@@ -92,13 +92,13 @@ def _mirror(mirror: str, suites: list[str]) -> list[str]:
 def _overlay(lab_dir: Path) -> bool:
     """Try one, where it leaves no trace."""
     place = lab_dir / ".overlay-test"
-    shutil.rmtree(place, ignore_errors=True)
+    first = not lab_dir.exists()
     try:
         for name in ("lower", "upper", "work", "root"):
-            (place / name).mkdir(parents=True)
+            (place / name).mkdir(parents=True, exist_ok=True)
         options = f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work,redirect_dir=on,index=off"
         argv = ["unshare", "--mount", "--propagation", "private", "mount", "-t", "overlay", "overlay"]
         done = subprocess.run([*argv, "-o", options, f"{place}/root"], capture_output=True, check=False, timeout=30)
         return done.returncode == 0
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(lab_dir if first else place, ignore_errors=True)

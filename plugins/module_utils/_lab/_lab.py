@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Lab:
         """Make what the plan says; returns the machines that boot now."""
         public_key = ensure_key(self.dir)
         masters = link_masters(steps.WIRES) if self._wires_stand() else {}
-        self._remove(self._stale(topology, masters))
+        self._remove(self._stale(topology, masters), {m["name"] for m in topology["machines"]})
         self._build_wires(topology)
         for station in topology["stations"]:
             if station["name"] not in self.state["stations"]:
@@ -156,12 +156,20 @@ class Lab:
                     found.append((kind, name))
         return found
 
-    def _remove(self, nodes: Sequence[tuple[str, str]]) -> None:
+    def _remove(self, nodes: Sequence[tuple[str, str]], keep: Container[str]) -> None:
         for kind, name in nodes:
             if kind == "station":
                 self._remove_station(name)
-            else:
+            elif name in keep:
                 self.power_off(name)
+            else:
+                self._remove_machine(name)
+
+    def _remove_machine(self, name: str) -> None:
+        self.power_off(name)
+        shutil.rmtree(Machine(self.dir, name).dir, ignore_errors=True)
+        del self.state["machines"][name]
+        self.save()
 
     def _build_wires(self, topology: Topology) -> None:
         fresh = not self._wires_stand()
@@ -255,9 +263,7 @@ class Lab:
     def take_down(self) -> None:
         """Everything but the key and the cached images."""
         for name in list(self.state["machines"]):
-            self.power_off(name)
-            del self.state["machines"][name]
-            self.save()
+            self._remove_machine(name)
         for name in list(self.state["stations"]):
             self._remove_station(name)
         if self.state["wires"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import Gateway, Host, Port, stable_mac
@@ -57,7 +58,7 @@ class Router:
     @property
     def transit(self) -> IPv4Network:
         """Its line to the internet; the internet's end is the first address, its own the second."""
-        return list(TRANSIT.subnets(new_prefix=30))[self.number]
+        return IPv4Network((int(TRANSIT.network_address) + 4 * self.number, 30))
 
     @property
     def label(self) -> str:
@@ -134,7 +135,9 @@ class Router:
         )
 
     def _dhcp(self, subnet: IPv4Network, dns: IPv4Address, lease_file: str) -> dict[str, Any]:
-        free = [a for a in subnet.hosts() if a not in self.wire.used()]
+        used = self.wire.used()
+        # A lab has few hosts, a subnet may have millions of addresses
+        free = [a for a in islice(subnet.hosts(), 1000) if a not in used]
         argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--log-facility=-"]
         argv += ["--interface=lan", "--bind-interfaces", f"--dhcp-leasefile={lease_file}", "--dhcp-authoritative"]
         argv += [f"--dhcp-range={free[len(free) // 2]},{free[-1]},{subnet.netmask},1h"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import (
@@ -58,6 +58,11 @@ def build(hostvars: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
     controller, wrong = _controller(hosts, wires)
     stations.append(controller)
     problems += wrong
+    problems += [
+        f"{w.label} is a wire of the inventory; allowed: anything outside {TRANSIT}, which the lab uses for its lines"
+        for w in wires
+        if any(s.overlaps(TRANSIT) for s in w.subnets)
+    ]
     if not hosts:
         problems.append("no host is in the groups kvm_hosts and firewalls")
     if problems:
@@ -191,14 +196,12 @@ def _free_address(host: Host, wire: Wire, target: IPv4Address) -> IPv4Address | 
     subnet = wire.prefix(target)
     sources = management_sources([host])
     used = wire.used() | {target}
-    if subnet is None or subnet.prefixlen < 16:
+    if subnet is None:
         return None
-    for address in reversed(list(subnet.hosts())):
-        if address not in used and (not sources or any(address in s for s in sources)):
-            return address
+    for place in [subnet, *sources]:
+        last = min(int(subnet.broadcast_address) - 1, int(place.broadcast_address))
+        for number in range(last, max(int(subnet.network_address), last - 1000), -1):
+            address = IPv4Address(number)
+            if address not in used and (not sources or any(address in s for s in sources)):
+                return address
     return None
-
-
-def overlaps_transit(networks: Iterable[IPv4Network]) -> list[IPv4Network]:
-    """Subnets of an inventory that stand in the range the lab uses for its own lines."""
-    return [n for n in networks if n.overlaps(TRANSIT)]
