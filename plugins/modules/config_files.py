@@ -101,7 +101,7 @@ options:
       masked:
         description: Whether it is kept from ever being started. V(true) stops it as well. Not managed by default.
         type: bool
-      "on":
+      paths:
         description:
           - Paths of O(files), or directories of O(exclusive), that the unit must notice changes of.
         type: list
@@ -130,7 +130,13 @@ options:
         type: list
         elements: str
         required: true
-      "on":
+      undo:
+        description:
+          - The program and its arguments that undo it, run with the old files in place when the change is put back.
+          - Without it, nothing is run then.
+        type: list
+        elements: str
+      paths:
         description: Paths of O(files), or directories of O(exclusive).
         type: list
         elements: str
@@ -177,10 +183,10 @@ EXAMPLES = r"""
       - name: example.service
         enabled: true
         state: started
-        on: [/etc/example/10-main.conf]
+        paths: [/etc/example/10-main.conf]
         action: restart
       - name: example.service
-        on: [/etc/example/hosts]
+        paths: [/etc/example/hosts]
         action: reload
 
 - name: Stage kernel settings, and load a module when the file that names it changes
@@ -196,7 +202,7 @@ EXAMPLES = r"""
           br_netfilter
     commands:
       - argv: [modprobe, br_netfilter]
-        on: [/etc/modules-load.d/50-kvmnet-bridge.conf]
+        paths: [/etc/modules-load.d/50-kvmnet-bridge.conf]
         order: 10
 """
 
@@ -272,7 +278,7 @@ ARGUMENTS: dict[str, Any] = {
             "enabled": {"type": "bool"},
             "state": {"type": "str", "choices": ["started", "stopped"]},
             "masked": {"type": "bool"},
-            "on": {**_PATHS, "default": []},
+            "paths": {**_PATHS, "default": []},
             "action": {"type": "str", "choices": list(ACTIONS)},
             "order": {"type": "int", "default": 50},
         },
@@ -283,7 +289,8 @@ ARGUMENTS: dict[str, Any] = {
         "default": [],
         "options": {
             "argv": {"type": "list", "elements": "str", "required": True},
-            "on": {**_PATHS, "required": True},
+            "undo": {"type": "list", "elements": "str"},
+            "paths": {**_PATHS, "required": True},
             "order": {"type": "int", "default": 55},
         },
     },

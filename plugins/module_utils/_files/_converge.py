@@ -79,10 +79,10 @@ def stage(request: Request, candidate: Candidate, states: Mapping[str, UnitState
             candidate.step(step.kind, step.key, step.order, **step.args)
         plan.add(outcome.change)
     for command in request.commands:
-        because = [path for path in paths if touches(command.on, path)]
+        because = [path for path in paths if touches(command.paths, path)]
         if because:
             label = " ".join(command.argv)
-            candidate.step("command", label, command.order, argv=list(command.argv))
+            candidate.step("command", label, command.order, argv=list(command.argv), undo=list(command.undo))
             plan.add(Change("change", "command", label, note=f"because {', '.join(because)} changed"))
     _stage_leases(request, candidate, plan)
     return plan

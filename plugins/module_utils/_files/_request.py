@@ -40,7 +40,7 @@ class FileWant:
 class Trigger:
     """What a unit does when one of these files, or a file in one of these directories, changes."""
 
-    on: tuple[str, ...]
+    paths: tuple[str, ...]
     action: str
 
 
@@ -62,7 +62,8 @@ class Command:
     """A program to run when one of these files changes."""
 
     argv: tuple[str, ...]
-    on: tuple[str, ...]
+    undo: tuple[str, ...]
+    paths: tuple[str, ...]
     order: int
 
 
@@ -87,9 +88,9 @@ class Request:
     release: LeaseWatch | None
 
 
-def touches(on: Iterable[str], path: str) -> bool:
+def touches(paths: Iterable[str], path: str) -> bool:
     """Whether a path is one of these, or lies directly in one of these directories."""
-    return any(path == item or str(PurePosixPath(path).parent) == item.rstrip("/") for item in on)
+    return any(path == item or str(PurePosixPath(path).parent) == item.rstrip("/") for item in paths)
 
 
 def _is_path(path: str) -> bool:
@@ -149,13 +150,13 @@ class _Paths:
         self._directories = [directory for directory, _prefix in exclusive]
         self._problems = problems
 
-    def check(self, variable: str, index: int, on: Iterable[str]) -> tuple[str, ...]:
-        checked = tuple(on)
+    def check(self, variable: str, index: int, named: Iterable[str]) -> tuple[str, ...]:
+        checked = tuple(named)
         for path in checked:
             inside = str(PurePosixPath(path).parent) in self._directories
             if path not in self._paths and path.rstrip("/") not in self._directories and not inside:
                 allowed = "a path of files, a directory of exclusive, or a file in one"
-                self._problems.append(Problem(variable, index, "on", path, allowed))
+                self._problems.append(Problem(variable, index, "paths", path, allowed))
         return checked
 
 
@@ -165,9 +166,9 @@ def _read_units(rows: Iterable[Mapping[str, Any]], paths: _Paths, problems: list
         name = str(row["name"])
         if not _UNIT.fullmatch(name):
             problems.append(Problem("units", index, "name", name, "a unit's full name, such as dnsmasq@kvmnet.service"))
-        on = paths.check("units", index, row["on"])
-        if bool(on) != (row["action"] is not None):
-            key, other = ("action", "on") if on else ("on", "action")
+        watched = paths.check("units", index, row["paths"])
+        if bool(watched) != (row["action"] is not None):
+            key, other = ("action", "paths") if watched else ("paths", "action")
             problems.append(Problem("units", index, key, None, f"given together with {other}"))
         started = None if row["state"] is None else row["state"] == "started"
         if row["masked"] and (row["enabled"] or started):
@@ -175,7 +176,7 @@ def _read_units(rows: Iterable[Mapping[str, Any]], paths: _Paths, problems: list
                 Problem("units", index, "masked", True, "false for a unit that is to be enabled or started")
             )
         before = units.get(name, UnitWant(name, None, None, None, row["order"], (), index))
-        triggers = (*before.triggers, Trigger(on, row["action"])) if on and row["action"] else before.triggers
+        triggers = (*before.triggers, Trigger(watched, row["action"])) if watched and row["action"] else before.triggers
         units[name] = UnitWant(
             name=name,
             enabled=before.enabled if row["enabled"] is None else row["enabled"],
@@ -224,9 +225,10 @@ def read_request(params: Mapping[str, Any]) -> tuple[Request, list[Problem]]:
     paths = _Paths(files, exclusive, problems)
     commands = [
         Command(
-            _read_argv("commands", index, row["argv"], problems),
-            paths.check("commands", index, row["on"]),
-            row["order"],
+            argv=_read_argv("commands", index, row["argv"], problems),
+            undo=tuple(row["undo"] or ()),
+            paths=paths.check("commands", index, row["paths"]),
+            order=row["order"],
         )
         for index, row in enumerate(params["commands"])
     ]

@@ -92,7 +92,7 @@ def triggered(want: UnitWant, paths: Iterable[str]) -> tuple[str, list[str]] | N
             path
             for path in changed
             for trigger in want.triggers
-            if trigger.action == action and touches(trigger.on, path)
+            if trigger.action == action and touches(trigger.paths, path)
         ]
         if because:
             strongest = action, because

@@ -24,8 +24,16 @@ NAME = "x.service"
 def params(**given: Any) -> dict[str, Any]:
     """The module's options as AnsibleModule completes them."""
     row = {"content": None, "mode": "0644", "force": True, "state": "present"}
-    unit = {"enabled": None, "state": None, "masked": None, "on": [], "action": None, "order": 50}
-    found: dict[str, Any] = {"validate": [], "commands": [], "release": None, "stage": False, "run_id": None, **given}
+    unit = {"enabled": None, "state": None, "masked": None, "paths": [], "action": None, "order": 50}
+    commands = [{"undo": None, **command} for command in given.pop("commands", [])]
+    found: dict[str, Any] = {
+        "validate": [],
+        "commands": commands,
+        "release": None,
+        "stage": False,
+        "run_id": None,
+        **given,
+    }
     found["files"] = [{**row, **file} for file in given.get("files", [])]
     found["exclusive"] = [{"prefix": "50-kvmnet-", **entry} for entry in given.get("exclusive", [])]
     found["units"] = [{"name": NAME, **unit, **entry} for entry in given.get("units", [])]
@@ -117,8 +125,8 @@ class TestFiles:
 
 class TestUnits:
     RULES = (
-        {"enabled": True, "state": "started", "on": ["/etc/x/main"], "action": "restart"},
-        {"on": ["/etc/x/hosts"], "action": "reload"},
+        {"enabled": True, "state": "started", "paths": ["/etc/x/main"], "action": "restart"},
+        {"paths": ["/etc/x/hosts"], "action": "reload"},
     )
 
     def files(self, main: str = "m\n", hosts: str = "h\n") -> list[dict[str, Any]]:
@@ -183,7 +191,7 @@ class TestUnits:
         assert not host.stage(STOPPED, units=[{"enabled": False, "state": "stopped"}]).changed
 
     def test_networkd_is_restarted_by_its_own_step(self, host: Host) -> None:
-        unit = {"name": "systemd-networkd.service", "on": ["/etc/x/main"], "action": "restart"}
+        unit = {"name": "systemd-networkd.service", "paths": ["/etc/x/main"], "action": "restart"}
         host.stage(files=self.files("new\n"), units=[unit])
         assert host.candidate.steps[("networkd", "networkd")]["args"] == {"restart": True}
 
@@ -209,9 +217,10 @@ class TestUnits:
 
 class TestSteps:
     def test_commands_run_when_what_they_depend_on_changes(self, host: Host) -> None:
-        commands = [{"argv": ["modprobe", "m"], "on": ["/etc/x/m"], "order": 10}]
+        commands = [{"argv": ["modprobe", "m"], "paths": ["/etc/x/m"], "order": 10}]
         host.stage(files=[{"path": "/etc/x/m", "content": "m\n"}], commands=commands)
         assert host.steps() == [("command", "modprobe m", None)]
+        assert host.candidate.steps["command", "modprobe m"]["args"] == {"argv": ["modprobe", "m"], "undo": []}
         host.write("/etc/x/m", "m\n")
         assert not host.stage(files=[{"path": "/etc/x/m", "content": "m\n"}], commands=commands).changed
 
@@ -280,10 +289,10 @@ def test_everything_wrong_is_reported_at_once() -> None:
             validate=[[]],
             units=[
                 {"name": "x", "masked": True, "enabled": True},
-                {"on": ["/etc/typo"], "action": "reload"},
+                {"paths": ["/etc/typo"], "action": "reload"},
                 {"name": "z.service", "action": "reload"},
             ],
-            commands=[{"argv": [], "on": ["/etc/y"], "order": 1}],
+            commands=[{"argv": [], "paths": ["/etc/y"], "order": 1}],
             release={"leases": "/l", "reservations": "/r", "interfaces": {"br0": "192.168.0.999/24"}},
             stage=True,
         )
@@ -301,7 +310,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
         "run_id",
         "units[0].masked",
         "units[0].name",
-        "units[1].on",
-        "units[2].on",
+        "units[1].paths",
+        "units[2].paths",
         "validate[0]",
     ]
