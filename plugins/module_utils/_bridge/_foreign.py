@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import Link
 
@@ -146,15 +146,18 @@ def matches(text: str, name: str, link: Link | None) -> bool:
     return bool(results) and all(results)
 
 
-def visible(files: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the .network files that count, as name -> (path, text): one of /etc hides those of its name elsewhere."""
+def visible(files: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return path and text of somebody else's .network files, in the order in which networkd tries them.
+
+    One in /etc hides those of its name elsewhere.
+    """
     found: dict[str, tuple[str, str]] = {}
     for directory in networkd.DIRECTORIES:
         for path, text in files.items():
             parent, _slash, base = path.rpartition("/")
             if parent == directory and base.endswith(".network"):
                 found.setdefault(base, (path, text))
-    return dict(sorted(found.items()))
+    return [(path, text) for _base, (path, text) in sorted(found.items()) if not networkd.owner(text)]
 
 
 def _default_route_line(text: str) -> networkd.Setting | None:
@@ -185,22 +188,22 @@ def _default_route_line(text: str) -> networkd.Setting | None:
     return None
 
 
-def networkd_claim(files: Mapping[str, str], name: str, link: Link | None, before: str | None = None) -> Claim | None:
+def networkd_claim(
+    others: Iterable[tuple[str, str]], name: str, link: Link | None, before: str | None = None
+) -> Claim | None:
     """Return the line of the networkd file of somebody else that rules a link.
 
     Args:
-        files: path -> text of all files of networkd.
+        others: what M(visible) returns.
         name: the link.
         link: what the kernel says of it, if it is there.
-        before: only a file that sorts before this one counts, because it would win over it.
+        before: the name of our own file, if there is one: only a file that sorts before it wins over it.
     """
-    for base, (path, text) in visible(files).items():
-        if before is not None and base >= before:
+    for path, text in others:
+        if before is not None and path.rpartition("/")[2] >= before:
             return None
         if not matches(text, name, link):
             continue
-        if networkd.owner(text):
-            return None
         leads_out = _default_route_line(text)
         said = leads_out or next(setting for setting in networkd.parse(text) if setting.section == "Match")
         return Claim("systemd-networkd", path, said.line, f"{said.key}={said.value}", name, leads_out is not None)

@@ -59,7 +59,6 @@ def _plan_uplinks(uplinks: list[Uplink], carriers: set[str], host: Host, exclusi
             plan_uplink(uplink, host, out)
         elif not uplink.manage:
             compare_uplink(uplink, host, out)
-    refuse_default_routes(uplinks, host, out)
     if exclusive:
         kept = {
             uplink.interface
@@ -72,6 +71,7 @@ def _plan_uplinks(uplinks: list[Uplink], carriers: set[str], host: Host, exclusi
                 continue
             if name not in kept:
                 plan_no_uplink(name, host, out)
+    refuse_default_routes(uplinks, host, out)
 
 
 def plan_links(wanted: Wanted, host: Host, exclusive: bool) -> Outcome:

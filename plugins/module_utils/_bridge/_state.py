@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import networkd_claim
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import networkd_claim, visible
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Outcome:
     _links: list[str] = field(default_factory=list)
     _reload: bool = False
     _restart: bool = False
+    _others: list[tuple[str, str]] | None = None
 
     def write(self, host: Host, path: str, text: str) -> bool:
         """Want a file and return whether it differs from the live one."""
@@ -106,14 +107,21 @@ class Outcome:
 
     def claimed(self, host: Host, where: Place, key: str, name: str, passive: bool = False) -> None:
         """Refuse to configure a link that somebody else configures."""
-        link = host.links.get(name)
-        before = f"{networkd.PREFIX}{name}.network"
         claim = next((claim for claim in host.claims if claim.interface == name), None)
-        claim = claim or networkd_claim(host.files, name, link, before)
+        claim = claim or self.networkd_claim(host, name, written=True)
         if claim is None:
             return
         way = "remove it there" if passive else "remove it there or choose another name"
         self.problems.append(where.problem(key, name, f"an interface that nothing else configures ({claim}; {way})"))
+
+    def networkd_claim(self, host: Host, name: str, written: bool = False) -> Claim | None:
+        """Return who else rules a link by networkd; C(written) is for one that gets a file of ours by this plan."""
+        if self._others is None:
+            self._others = visible(host.files)
+        path = networkd.network_path(name)
+        ours = written or (path in host.files and self.files.get(path, "") is not None)
+        before = path.rpartition("/")[2] if ours else None
+        return networkd_claim(self._others, name, host.links.get(name), before)
 
     def enable_networkd(self, host: Host) -> None:
         """Make networkd start at boot, without which nothing of this would be there then."""

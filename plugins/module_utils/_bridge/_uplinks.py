@@ -17,7 +17,6 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges impor
     have_addresses,
     mtu_lines,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import networkd_claim
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import TABLE_MAIN
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_FIREWALL, ORDER_SETTLE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem, compare
@@ -173,11 +172,11 @@ def compare_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
         out.warnings.append(f"{uplink.where}: the default route of {name} goes by {found}, not by {uplink.gateway}")
 
 
-def _leading_out(host: Host, ours: set[str]) -> list[tuple[str, Claim]]:
+def _leading_out(host: Host, ours: set[str], out: Outcome) -> list[tuple[str, Claim]]:
     """Return who puts a default route into main, apart from interfaces that we configure."""
     found = [(claim.interface, claim) for claim in host.claims if claim.default_route and claim.interface not in ours]
-    for name, link in sorted(host.links.items()):
-        claim = None if name in ours else networkd_claim(host.files, name, link)
+    for name in sorted(host.links):
+        claim = None if name in ours else out.networkd_claim(host, name)
         if claim is not None and claim.default_route:
             found.append((name, claim))
     return found
@@ -190,7 +189,7 @@ def refuse_default_routes(uplinks: list[Uplink], host: Host, out: Outcome) -> No
     by_name = {uplink.interface: uplink for uplink in uplinks if uplink.present}
     ours = {name for name, uplink in by_name.items() if uplink.manage}
     named = set()
-    for name, claim in _leading_out(host, ours):
+    for name, claim in _leading_out(host, ours, out):
         named.add(name)
         allowed = (
             f"no default route in main beside other uplinks ({claim}; remove it, or give its uplink 'manage: true')"

@@ -93,14 +93,14 @@ def test_only_a_file_that_wins_counts() -> None:
         "/etc/systemd/network/80-wire.network": "[Match]\nName=eth0\n",
     }
     ours = "50-kvmnet-eth0.network"
-    assert _foreign.networkd_claim(files, "eth0", None, ours) is None
+    assert _foreign.networkd_claim(_foreign.visible(files), "eth0", None, ours) is None
     files["/usr/lib/systemd/network/20-eth.network"] = "[Match]\nName=eth*\n"
-    claim = _foreign.networkd_claim(files, "eth0", None, ours)
+    claim = _foreign.networkd_claim(_foreign.visible(files), "eth0", None, ours)
     assert claim is not None
     assert (claim.path, claim.line) == ("/usr/lib/systemd/network/20-eth.network", 2)
     # An empty file of the same name in /etc hides it.
     files["/etc/systemd/network/20-eth.network"] = ""
-    assert _foreign.networkd_claim(files, "eth0", None, ours) is None
+    assert _foreign.networkd_claim(_foreign.visible(files), "eth0", None, ours) is None
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,6 @@ def test_only_a_file_that_wins_counts() -> None:
 )
 def test_the_line_that_puts_a_default_route_into_main(text: str, line: int | None) -> None:
     files = {"/etc/systemd/network/80-wire.network": f"[Match]\nName=eth0\n{text}\n"}
-    claim = _foreign.networkd_claim(files, "eth0", None)
+    claim = _foreign.networkd_claim(_foreign.visible(files), "eth0", None)
     assert claim is not None
     assert (claim.default_route, claim.line) == (line is not None, line or 2)

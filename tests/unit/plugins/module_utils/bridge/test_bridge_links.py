@@ -236,6 +236,10 @@ class TestUplinks:
         assert "line 3" in found[0]
         assert "default via 10.1.0.1 dev eth1" in found[1]
 
+    def test_so_is_the_one_that_comes_back_when_our_file_goes(self, host: FakeHost) -> None:
+        host.take(host.links_of(None, [ETH0]))
+        assert len(host.links_of(None, [{**ETH0, "manage": False}], exclusive=True).problems) == 1
+
     def test_one_uplink_alone_may_have_its_route_in_main(self, host: FakeHost) -> None:
         assert allowed(host.links_of(None, [{**ETH0, "manage": False, "table": 254}])) == []
 
