@@ -123,7 +123,7 @@ class Applier:
                 try:
                     if self._backend.power(name) == "stopped":
                         del waiting[name]
-                    elif now - started >= timeout:
+                    elif name in asked and now - started >= timeout:
                         del waiting[name]
                         self._overdue(name, run.get("on_timeout", self._settings.on_timeout), timeout)
                     elif now - asked.get(name, now - _ASK_AGAIN) >= _ASK_AGAIN:

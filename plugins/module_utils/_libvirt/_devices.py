@@ -85,18 +85,19 @@ def _disk_at(root: Element, target: str) -> Element | None:
     return None
 
 
-def _disk_from(root: Element, path: str | None) -> Element | None:
+def _disk_from(root: Element, path: str) -> Element | None:
     for disk in root.findall("devices/disk"):
-        if path is not None and _attribute(disk, "source", "file") == path:
+        if _attribute(disk, "source", "file") == path:
             return disk
     return None
 
 
 def _file_disk(root: Element, marked_as: str, target: str) -> Element | None:
-    """Return one of our disks: the file that the mark names; in a domain that is not ours yet, what has its place."""
-    if _mark.find(root) is None:
-        return _disk_at(root, target)
-    return _disk_from(root, _mark.get(root, marked_as))
+    """Return one of our disks: the file that the mark names; in a domain that others made, what has its place."""
+    path = _mark.get(root, marked_as)
+    if path is not None:
+        return _disk_from(root, path)
+    return None if _mark.get(root, "origin") == "created" else _disk_at(root, target)
 
 
 def _write_file_disk(root: Element, path: str | None, marked_as: str, target: str, kind: str, readonly: bool) -> None:

@@ -178,7 +178,9 @@ class Library:
             part.chmod(0o444)
             part.rename(image.path)
         except (OSError, URLError) as exc:
-            reason = getattr(exc, "reason", None) or getattr(exc, "strerror", None) or exc
+            # A URLError wraps what happened
+            cause = getattr(exc, "reason", exc)
+            reason = getattr(cause, "strerror", None) or cause
             raise ImageError(f"image {image.name} from {image.url}: {reason}") from exc
         finally:
             part.unlink(missing_ok=True)

@@ -222,7 +222,6 @@ TABLE: tuple[Option, ...] = (
     _at("kernel", "os/kernel", "next_boot"),
     _at("initrd", "os/initrd", "next_boot"),
     _at("cmdline", "os/cmdline", "next_boot"),
-    _marked("image", {"type": "str"}),
     _xml("disk_path", {"type": "str"}, "next_boot", _devices.read_disk, _devices.write_disk, clears=True),
     Option(
         "disk_gib",
@@ -233,6 +232,7 @@ TABLE: tuple[Option, ...] = (
     ),
     _xml("seed_path", None, "next_boot", _devices.read_seed, _devices.write_seed, clears=True),
     Option("seed_content", None, "live", lambda view: view.seed),
+    _marked("image", {"type": "str"}),
     _xml(
         "nics",
         {"type": "list", "elements": "dict", "options": NIC_SPEC},

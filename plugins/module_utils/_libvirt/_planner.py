@@ -146,11 +146,14 @@ class Planner:
         if path is not None:
             disk = inspect_disk(path)
             if disk is None:
-                self._make_disk(step, guest, path)
+                self._make_disk(step, guest, values["disk_path"])
             else:
                 note = f"on the disk that is there: {path}"
                 self._foreign_backing(step, guest, disk)
                 self._grow(step, guest, disk, shown, running=False)
+        elif values.get("kernel") is None and "image" not in guest.given:
+            allowed = "an image, or disk_gib for an empty disk, or a kernel: there is nothing to boot"
+            self.problems.append(_problem(guest, "image", None, allowed))
         if guest.seed is not None and values.get("seed_path"):
             step.seed = (values["seed_path"], guest.seed)
             shown["seed"] = (None, digest(guest.seed))
@@ -179,7 +182,13 @@ class Planner:
             if row.name not in values or row.read is None:
                 continue
             have, want = row.read(view), values[row.name]
-            if not _differs(row, have, want) or row.name in ("disk_gib", "seed_content"):
+            # A row written before may have touched this one: the maximum of the memory follows the memory
+            touched = row.write is not None and _differs(row, row.read(View(root)), want)
+            if not _differs(row, have, want):
+                if touched and row.write is not None:
+                    row.write(root, want)
+                continue
+            if row.name in ("disk_gib", "seed_content"):
                 continue
             # An image is named for the disk that is made from it: another name does not change a disk that exists
             kept_disk = row.name == "image" and disk is not None and path == have_path
@@ -192,12 +201,12 @@ class Planner:
         if any(BY_NAME[name].write is not None for name in (*now, *later)):
             step.define = serialise(root)
 
-        if path is not None and disk is None:
+        if values.get("disk_path") is not None and disk is None:
             if path == have_path:
                 allowed = "the file of the guest's disk, which is missing: put it back, or make the guest absent first"
                 self.problems.append(_problem(guest, "disk_path", path, allowed))
             else:
-                self._make_disk(step, guest, path)
+                self._make_disk(step, guest, values["disk_path"])
         elif disk is not None:
             self._grow(step, guest, disk, now, step.running)
         if "autostart" in now:

@@ -23,7 +23,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_POSITIVE = ("memory_mib", "max_memory_mib", "vcpus", "disk_gib", "wait_timeout", "stop_timeout")
+_LEAST = {"memory_mib": 1, "max_memory_mib": 1, "vcpus": 1, "disk_gib": 1, "wait_timeout": 0, "stop_timeout": 0}
 # What a guest may say in an inventory; the rest is derived from it
 _DERIVED = ("source", "nics", "wait_for")
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -130,10 +130,10 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
     found: list[tuple[str, object, str]] = []
     if not _NAME.match(guest.name):
         found.append(("name", guest.name, "letters, digits, '-', '_' and '.', at most 63, the first a letter or digit"))
-    for key in _POSITIVE:
+    for key, least in _LEAST.items():
         value = values.get(key, guest.run.get(key))
-        if value is not None and value < 1:
-            found.append((key, value, "1 or more"))
+        if value is not None and value < least:
+            found.append((key, value, f"{least} or more"))
     if memory_mib is not None and values["memory_mib"] > memory_mib:
         found.append(("memory_mib", values["memory_mib"], f"at most {memory_mib}, which this host has"))
     if "max_memory_mib" in values and values["max_memory_mib"] < values["memory_mib"]:

@@ -1,0 +1,366 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _devices, _mark, _xml
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
+
+BY_HAND = """<domain type='qemu'><name>old</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
+<metadata><other:note xmlns:other="http://example.com/other">mine<!-- and a comment --></other:note></metadata>
+<memory unit='GiB'>2</memory><vcpu placement='static'>2</vcpu>
+<os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os>
+<devices><interface type='network'><mac address='52:54:00:aa:aa:aa'/><source network='default'/></interface>
+<disk type='file' device='disk'><source file='/elsewhere/old.raw'/><target dev='vda' bus='virtio'/></disk>
+<graphics type='vnc' passwd='secret'/></devices></domain>"""
+
+
+def options_of(outcome):
+    return {name: values for change in outcome.plan().changes for name, values in change.options.items()}
+
+
+def unchanged(host, *guests, **more):
+    """Run again on a hypervisor that refuses every write, and return what is said."""
+    host.backend.read_only = True
+    try:
+        outcome = host.converge(*guests, **more)
+    finally:
+        host.backend.read_only = False
+    assert outcome.plan().lines() == []
+    assert outcome.problems == []
+    return outcome
+
+
+class TestCreate:
+    def test_first_run(self, host, guest):
+        outcome = host.converge(guest("web"), guest("db1", image="deb", disk_gib=3))
+        assert outcome.failures == {}
+        assert set(host.backend.live) == {"web", "db1"}
+        assert host.backend.autostart == {"web", "db1"}
+        disk = inspect(f"{host.settings['storage']}/db1.qcow2")
+        assert (disk.size, disk.backing, disk.backing_kind) == (3 << 30, host.images["deb"]["path"], "qcow2")
+        assert os.path.exists(f"{host.settings['storage']}/db1-seed.iso")
+        assert not os.path.exists(f"{host.settings['storage']}/web-seed.iso")
+        unchanged(host, guest("web"), guest("db1", image="deb", disk_gib=3))
+
+    def test_check_mode_predicts_and_leaves_nothing(self, host, guest):
+        before = sorted(host.path.rglob("*"))
+        host.tap("tap-db1")
+        host.backend.read_only = True
+        outcome = host.converge(guest("db1", image="deb"), apply=False)
+        predicted = outcome.plan().lines()
+        host.backend.read_only = False
+        assert [p for p in sorted(host.path.rglob("*")) if "tap-db1" not in str(p)] == before
+        assert host.converge(guest("db1", image="deb")).plan().lines() == predicted
+
+    def test_two_disks_of_one_size_are_made_once(self, host, guest):
+        guests = [guest(name, image="deb", disk_gib=size) for name, size in (("a", 4), ("bb", 4), ("ccc", 5))]
+        assert host.converge(*guests).failures == {}
+        sizes = [inspect(f"{host.settings['storage']}/{g['name']}.qcow2").size >> 30 for g in guests]
+        assert sizes == [4, 4, 5]
+
+    def test_a_deleted_guest_gets_its_disk_back(self, host, guest):
+        host.converge(guest("db1", image="deb", disk_gib=3))
+        path = f"{host.settings['storage']}/db1.qcow2"
+        inode = os.stat(path).st_ino
+        host.converge(guest("db1", state="absent"))
+        assert not host.backend.persistent
+        assert not os.path.exists(f"{host.settings['storage']}/db1-seed.iso")
+        outcome = host.converge(guest("db1", image="deb", disk_gib=3))
+        assert "on the disk that is there" in outcome.plan().lines()[0]
+        assert os.stat(path).st_ino == inode
+
+    def test_a_guest_that_fails_does_not_keep_the_others(self, host, guest):
+        host.backend.fails_to_start = {"bad"}
+        outcome = host.converge(guest("bad"), guest("good"), guest("child", depends=["bad"]))
+        assert set(host.backend.live) == {"good"}
+        assert outcome.failures == {"bad": "no KVM here", "child": "it was not started: it depends on bad"}
+
+
+class TestChange:
+    @pytest.mark.parametrize(
+        ("options", "note"),
+        [
+            ({"memory_mib": 2048}, "at next boot"),
+            ({"vcpus": 2}, "at next boot"),
+            ({"cmdline": "debug"}, "at next boot"),
+            ({"cpu": "host-model"}, "at next boot"),
+            ({"virt_type": "qemu"}, "at next boot"),
+            ({"agent": False}, "at next boot"),
+            ({"rng": False}, "at next boot"),
+            ({"console_log": False}, "at next boot"),
+            ({"image": "deb"}, "at next boot"),
+            ({"title": "A title"}, ""),
+            ({"description": "Some\nwords"}, ""),
+            ({"autostart": False}, ""),
+            ({"start_order": 5}, ""),
+            ({"network": "kvm"}, ""),
+        ],
+    )
+    def test_each_option(self, host, guest, options, note):
+        host.converge(guest("web"))
+        name = next(iter(options))
+        outcome = host.converge(guest("web", **options))
+        assert name in options_of(outcome)
+        assert note in [change.note for change in outcome.plan().changes]
+        assert [step.pending != [] for step in outcome.steps] == [note != ""] or name == "cpu"
+        second = unchanged(host, guest("web", **options))
+        assert [step.pending for step in second.steps] == [step.pending for step in outcome.steps]
+        # and back again: what the record does not name is the default
+        host.converge(guest("web"))
+        assert [step.pending for step in unchanged(host, guest("web")).steps] == [[]]
+
+    def test_pending_changes_are_applied_by_a_restart(self, host, guest):
+        host.converge(guest("web"))
+        host.converge(guest("web", memory_mib=512))
+        outcome = host.converge(guest("web", memory_mib=512, restart="if_needed"))
+        assert outcome.plan().lines() == ["~ guest web: change, by a restart", "    memory_mib: 1024 -> 512"]
+        assert host.backend.log[-2:] == [("shutdown", "web"), ("start", "web")]
+        assert [s.pending for s in unchanged(host, guest("web", memory_mib=512, restart="if_needed")).steps] == [[]]
+
+    def test_a_stopped_guest_has_nothing_pending(self, host, guest):
+        host.converge(guest("web", state="stopped"))
+        outcome = host.converge(guest("web", state="stopped", memory_mib=512))
+        assert outcome.plan().lines() == ["~ guest web: change", "    memory_mib: 1024 -> 512"]
+        assert outcome.steps[0].pending == []
+
+    def test_disks_grow_live_and_never_shrink(self, host, guest):
+        host.converge(guest("db1", image="deb"))
+        assert options_of(host.converge(guest("db1", image="deb", disk_gib=6)))["disk_gib"] == (2, 6)
+        assert ("resize", "db1") in host.backend.log
+        unchanged(host, guest("db1", image="deb", disk_gib=6))
+        problems = host.converge(guest("db1", image="deb", disk_gib=4)).problems
+        assert [str(p) for p in problems] == [
+            "guests[0].disk_gib: '4' is wrong; allowed: 6 or more: a disk is never shrunk"
+        ]
+
+    def test_another_image_does_not_touch_the_disk(self, host, guest):
+        host.images["deb2"] = {"path": str(host.path / "images" / "deb2.qcow2")}
+        (host.path / "images" / "deb2.qcow2").write_bytes((host.path / "base.qcow2").read_bytes())
+        host.converge(guest("db1", image="deb"))
+        outcome = unchanged(host, guest("db1", image="deb2"))
+        assert outcome.to_result()["needs_recreate"] == [
+            {"name": "db1", "options": {"image": {"have": "deb", "want": "deb2"}}}
+        ]
+
+    def test_a_missing_disk_is_not_made_anew(self, host, guest):
+        host.converge(guest("db1", image="deb"))
+        os.unlink(f"{host.settings['storage']}/db1.qcow2")
+        problems = host.converge(guest("db1", image="deb")).problems
+        assert [p.key for p in problems] == ["disk_path"]
+
+    def test_a_key_reaches_the_seed_only_once(self, host, guest):
+        host.converge(guest("db1", image="deb"))
+        users = [{"name": "admin", "ssh_keys": ["ssh-ed25519 AAAA"]}]
+        outcome = host.converge(guest("db1", image="deb"), users=users)
+        assert outcome.plan().changes[0].note == "read at the guest's first boot"
+        unchanged(host, guest("db1", image="deb"), users=users)
+
+    def test_nics_follow_the_record_and_others_stay(self, host, guest):
+        host.converge(guest("web"))
+        devices = host.backend.persistent["web"].find("devices")
+        _xml.add(_xml.add(devices, "interface", type="network"), "mac", address="52:54:00:bb:bb:bb")
+        nics = [{"mac": "52:54:00:00:00:99", "tap": "tap-new", "model": "virtio", "mtu": 1400}]
+        outcome = host.converge(guest("web", nics=nics))
+        assert outcome.steps[0].pending == ["nics"]
+        root = host.backend.persistent["web"]
+        assert _devices.read_nics(root) == [
+            {"mac": "52:54:00:00:00:99", "tap": "tap-new", "model": "virtio", "mtu": 1400}
+        ]
+        assert _devices.macs(root) == ["52:54:00:bb:bb:bb", "52:54:00:00:00:99"]
+        unchanged(host, guest("web", nics=nics))
+
+    def test_tiny_to_disk_and_back_keeps_the_file(self, host, guest):
+        host.converge(guest("web"))
+        host.converge(guest("web", image="deb"))
+        path = f"{host.settings['storage']}/web.qcow2"
+        assert _devices.read_disk(host.backend.persistent["web"]) == path
+        host.converge(guest("web"))
+        assert _devices.read_disk(host.backend.persistent["web"]) is None
+        assert os.path.exists(path)
+
+
+class TestAdopt:
+    def test_only_what_is_named_changes(self, host):
+        host.backend.define(BY_HAND)
+        entry = {"name": "old", "state": "present", "memory_mib": 1024, "uuid": None}
+        outcome = host.converge(entry)
+        assert set(options_of(outcome)) == {"memory_mib", "origin"}
+        root = host.backend.persistent["old"]
+        text = _xml.serialise(root)
+        assert "mine<!-- and a comment -->" in text
+        assert "other:note" in text
+        assert 'passwd="secret"' in text
+        assert "/elsewhere/old.raw" in text
+        assert root.findtext("vcpu") == "2"
+        assert _mark.get(root, "origin") == "adopted"
+        unchanged(host, entry)
+
+    def test_a_nic_is_taken_over_by_its_mac(self, host):
+        host.backend.define(BY_HAND)
+        entry = {"name": "old", "state": "present", "nics": [{"mac": "52:54:00:AA:aa:aa", "tap": "tap-old"}]}
+        host.converge(entry)
+        interface = host.backend.persistent["old"].find("devices/interface")
+        assert interface.get("type") == "ethernet"
+        assert interface.find("source") is None
+        unchanged(host, entry)
+
+    def test_a_disk_is_adopted_by_its_file_and_grows(self, host):
+        disk = str(host.path / "old.qcow2")
+        qcow2 = BY_HAND.replace("/elsewhere/old.raw", disk)
+        host.backend.define(qcow2)
+        (host.path / "old.qcow2").write_bytes((host.path / "base.qcow2").read_bytes())
+        entry = {"name": "old", "state": "present", "disk_path": disk, "disk_gib": 5}
+        host.converge(entry)
+        assert inspect(disk).size == 5 << 30
+        assert len(host.backend.persistent["old"].findall("devices/disk")) == 1
+        unchanged(host, entry)
+
+    def test_an_exclusive_list_spares_what_is_not_ours(self, host, guest):
+        host.backend.define(BY_HAND)
+        host.converge(guest("web"), guest("gone"))
+        outcome = host.converge(guest("web"), exclusive=True)
+        assert outcome.plan().lines() == ["- guest gone: delete"]
+        assert set(host.backend.persistent) == {"old", "web"}
+
+
+class TestStop:
+    def test_a_guest_that_does_not_stop(self, host, guest):
+        host.converge(guest("web"))
+        host.backend.ignores_shutdown = {"web"}
+        outcome = host.converge(guest("web", state="stopped"))
+        assert "did not stop within 0 s" in outcome.failures["web"]
+        assert host.converge(guest("web", state="stopped", on_timeout="destroy")).failures == {}
+        assert host.backend.live == {}
+
+    def test_a_guest_that_does_not_stop_is_not_removed(self, host, guest):
+        host.converge(guest("web", image="deb"))
+        host.backend.ignores_shutdown = {"web"}
+        outcome = host.converge(guest("web", state="absent", remove_storage=True))
+        assert list(outcome.failures) == ["web"]
+        assert "web" in host.backend.persistent
+        assert os.path.exists(f"{host.settings['storage']}/web.qcow2")
+
+    def test_storage_goes_only_on_request(self, host, guest):
+        host.converge(guest("web", image="deb"))
+        host.converge(exclusive=True)
+        path = f"{host.settings['storage']}/web.qcow2"
+        assert os.path.exists(path)
+        outcome = host.converge(guest("web", state="absent", remove_storage=True))
+        assert outcome.plan().lines() == [f"- disk {path}: delete"]
+        assert not os.path.exists(path)
+        unchanged(host, guest("web", state="absent", remove_storage=True))
+
+
+class TestWait:
+    def entry(self, guest, **options):
+        return guest("web", wait_for=["lease"], address="192.0.2.1", **options)
+
+    def test_a_lease_of_an_earlier_boot_does_not_count(self, host, guest):
+        host.converge(self.entry(guest))
+        host.silent = {"web"}
+        host.backend.live.clear()
+        outcome = host.converge(self.entry(guest))
+        assert "52:54:00:00:00:3e on tap-web has no lease" in outcome.failures["web"]
+
+    def test_no_tap(self, host, guest):
+        nics = [{"mac": "52:54:00:00:00:3e", "tap": "missing"}]
+        outcome = host.converge(self.entry(guest, nics=nics))
+        assert "its tap missing is missing on the host" in outcome.failures["web"]
+
+    def test_no_carrier_and_the_console(self, host, guest):
+        host.silent = {"web"}
+        (host.path / "log" / "web-console.log").write_text("booting\r\n\x1b[0mKernel panic\n")
+        outcome = host.converge(self.entry(guest))
+        assert outcome.failures["web"].endswith("console's last lines:\n    booting\n    [0mKernel panic")
+        host.backend.live.clear()
+        host.tap("tap-web")
+        (host.links / "tap-web" / "carrier").write_text("0\n")
+        nics = [{"mac": "52:54:00:00:00:3e", "tap": "down"}]
+        (host.links / "down").mkdir()
+        outcome = host.converge(self.entry(guest, nics=nics))
+        assert "nothing is attached to its tap down (no carrier)" in outcome.failures["web"]
+
+    def test_an_interrupted_wait_goes_on(self, host, guest):
+        host.silent = {"web"}
+        host.converge(self.entry(guest))
+        assert "has no lease" in host.converge(self.entry(guest)).failures["web"]
+        host.silent = set()
+        host.backend.on_start("web", ["52:54:00:00:00:3e"])
+        assert host.converge(self.entry(guest)).failures == {}
+        assert unchanged(host, self.entry(guest)).addresses == {}
+
+    def test_an_address_that_moved_is_pending(self, host, guest):
+        host.converge(self.entry(guest))
+        moved = {**self.entry(guest), "address": "192.0.2.9"}
+        assert unchanged(host, moved).steps[0].pending == ["address"]
+        host.addresses["web"] = "192.0.2.9"
+        outcome = host.converge({**moved, "restart": "if_needed"})
+        assert outcome.plan().lines() == ["~ guest web: change, by a restart", "    address: 192.0.2.1 -> 192.0.2.9"]
+        assert outcome.failures == {}
+
+    def test_order(self, host, guest):
+        names = ["last", "mid", "a", "early"]
+        host.converge(
+            guest("last", depends=["mid"]), guest("mid", depends=["a"]), guest("a"), guest("early", start_order=-1)
+        )
+        starts = [name for what, name in host.backend.log if what == "start"]
+        assert starts == ["early", "a", "mid", "last"]
+        assert sorted(starts) == sorted(names)
+
+
+ENTRY = st.fixed_dictionaries(
+    {"state": st.sampled_from(["running", "stopped", "present"])},
+    optional={
+        "image": st.sampled_from(["tiny", "deb"]),
+        "title": st.sampled_from(["one", "two & <three>"]),
+        "description": st.just("words"),
+        "memory_mib": st.sampled_from([128, 1024, 4096]),
+        "max_memory_mib": st.just(4096),
+        "vcpus": st.sampled_from([1, 4]),
+        "cpu": st.sampled_from(["host-model", "host-passthrough", "EPYC"]),
+        "virt_type": st.sampled_from(["kvm", "qemu"]),
+        "console_log": st.booleans(),
+        "agent": st.booleans(),
+        "rng": st.booleans(),
+        "autostart": st.booleans(),
+        "network": st.just("kvm"),
+        "start_order": st.integers(-2, 2),
+        "fqdn": st.just("web.example"),
+        "user_data": st.just({"timezone": "UTC"}),
+        "restart": st.sampled_from(["never", "if_needed"]),
+        "on_timeout": st.just("destroy"),
+        "nics": st.lists(
+            st.sampled_from(
+                [
+                    {"mac": "52:54:00:00:00:01", "tap": "tap-1"},
+                    {"mac": "52:54:00:00:00:02", "tap": "tap-2", "mtu": 1400},
+                    {"mac": "52:54:00:00:00:03", "tap": "tap-3", "model": "e1000"},
+                ]
+            ),
+            max_size=3,
+            unique_by=lambda nic: nic["mac"],
+        ),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ENTRY, min_size=1, max_size=3))
+def test_what_is_applied_is_not_planned_again(host, entries):
+    """From anything to anything: after the apply there is nothing left to do."""
+    host.backend.persistent.clear()
+    host.backend.live.clear()
+    host.backend.autostart.clear()
+    for entry in entries:
+        outcome = host.converge({"name": "web", "image": "tiny", **entry})
+        assert outcome.problems == []
+        assert outcome.failures == {}
+        unchanged(host, {"name": "web", "image": "tiny", **entry})

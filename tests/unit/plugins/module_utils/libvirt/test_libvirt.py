@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The real binding, on libvirt's own in-memory driver: where Debian's python3-libvirt is importable."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _backend
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
+
+
+@pytest.fixture
+def libvirt_host(host):
+    library = pytest.importorskip("libvirt")
+    host.backend = LibvirtBackend(library, "test:///default")
+    host.settings |= {"virt_type": "test", "machine": None, "cpu": {}}
+    return host
+
+
+def domain(host, name):
+    return next((domain for domain in host.backend.domains() if domain.name == name), None)
+
+
+def test_life_of_a_guest(libvirt_host, guest):
+    host, web = libvirt_host, {"network": "kvm", "wait_for": []}
+    assert host.converge(guest("web", **web)).failures == {}
+    assert domain(host, "web").power == "running"
+    assert domain(host, "web").autostart
+    assert host.converge(guest("web", **web)).plan().lines() == []
+
+    outcome = host.converge(guest("web", **web, memory_mib=2048, title="A title"))
+    assert outcome.failures == {}
+    assert outcome.steps[0].pending == ["memory_mib"]
+    assert domain(host, "web").live.findtext("title") == "A title"
+    assert host.converge(guest("web", **web, memory_mib=2048, title="A title")).plan().lines() == []
+
+    outcome = host.converge(guest("web", **web, memory_mib=2048, title="A title", restart="if_needed"), stop_timeout=5)
+    assert outcome.failures == {}
+    assert host.converge(guest("web", **web, memory_mib=2048, title="A title")).steps[0].pending == []
+
+    host.backend.connection.lookupByName("web").suspend()
+    assert domain(host, "web").power == "paused"
+    assert host.converge(guest("web", **web, memory_mib=2048, title="A title")).failures == {}
+    assert domain(host, "web").power == "running"
+
+    assert host.converge(exclusive=True, stop_timeout=5).failures == {}
+    assert domain(host, "web") is None
+    # libvirt's own domain carries no mark of ours
+    assert domain(host, "test").power == "running"
+
+
+def test_errors_are_libvirts_own_words(libvirt_host):
+    with pytest.raises(BackendError, match="Domain not found"):
+        libvirt_host.backend.start("nobody")
+
+
+def test_no_libvirt(monkeypatch):
+    monkeypatch.setattr(_backend, "_DAEMONS", ())
+    backend, there = _backend.connect("qemu:///system", check_mode=True)
+    assert (backend.domains(), there) == ([], False)
+    with pytest.raises(BackendError, match=r"is not installed"):
+        _backend.connect("qemu:///system", check_mode=False)
+    with pytest.raises(BackendError):
+        backend.start("web")
