@@ -99,6 +99,18 @@ def load_index(directory: Path) -> dict[str, Any] | None:
     return index
 
 
+def sysctl_values(content: str) -> dict[str, str]:
+    """Return what the kernel holds now for the keys that a sysctl file sets."""
+    values = {}
+    for line in content.splitlines():
+        key, equals, _ = line.partition("=")
+        key = key.strip().removeprefix("-")
+        path = Path("/proc/sys", key if "/" in key else key.replace(".", "/"))
+        if equals and not key.startswith(("#", ";")) and path.is_file():
+            values[key] = path.read_text(encoding="utf-8").strip()
+    return values
+
+
 def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
     """Write the candidate that undoes another one, from the files as they are now."""
     shutil.rmtree(target, ignore_errors=True)
@@ -121,6 +133,11 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
             argv, undo = step["args"]["argv"], step["args"]["undo"]
             if undo:
                 steps.append({**step, "args": {"argv": undo, "undo": argv}})
+        elif step["kind"] == "sysctl":
+            staged = content_path(directory, step["key"])
+            content = staged if staged.is_file() else Path(step["key"])
+            values = sysctl_values(content.read_text(encoding="utf-8")) if content.is_file() else {}
+            steps.append({**step, "args": {"values": values}})
         elif step["kind"] == "ip":
             # Kernel objects made by a batch are put back by the steps that own their files.
             continue
@@ -144,6 +161,9 @@ def _step_sysctl(key: str, args: dict[str, Any]) -> None:
     if Path(key).is_file():
         # Keys of a module that is not loaded do not exist yet: modules-load.d and the boot set them.
         run(["sysctl", "-e", "-q", "-p", key])
+    # The kernel keeps a value when the file that set it goes.
+    for name, value in args.get("values", {}).items():
+        run(["sysctl", "-e", "-q", "-w", f"{name}={value}"])
 
 
 def _step_networkd(key: str, args: dict[str, Any]) -> None:

@@ -135,6 +135,19 @@ def test_a_users_command_is_undone_as_the_user_says(applied: Applied) -> None:
     assert [args["argv"] for _, args in applied.ran] == [["true", "undo"]]
 
 
+def test_what_a_sysctl_file_changed_is_put_back_in_the_kernel(applied: Applied) -> None:
+    conf = applied.root / "50-test.conf"
+    candidate = Candidate("run1", applied.root / "candidate")
+    candidate.put(str(conf), "# comment = 1\nkernel.pid_max = 1\n-no.such.key = 2\n")
+    candidate.step("sysctl", str(conf), 20)
+    candidate.save(applied.root / "candidate")
+    index = _apply.load_index(applied.root / "candidate")
+    assert index is not None
+    _apply.make_inverse(applied.root / "candidate", index, applied.root / "undo")
+    (step,) = (_apply.load_index(applied.root / "undo") or {})["steps"]
+    assert step["args"] == {"values": {"kernel.pid_max": Path("/proc/sys/kernel/pid_max").read_text().strip()}}
+
+
 def test_the_applier_stands_alone() -> None:
     """It runs on the host outside Ansible, so it may import nothing of the collection."""
     source = Path(_apply.__file__).read_text(encoding="utf-8")
