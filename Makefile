@@ -81,7 +81,7 @@ unit: test-tools
 	$(step) "Unit tests" pytest -q --junitxml=.cache/junit/unit.xml
 
 molecule: test-tools lab-tools
-	$(step) "Scenarios: $(SCENARIO)" molecule test $(addprefix --scenario-name=,$(SCENARIO))
+	$(step) "Scenarios: $(SCENARIO)" molecule test --no-command-borders $(addprefix --scenario-name=,$(SCENARIO))
 
 molecule-all:
 	@$(MAKE) --no-print-directory molecule SCENARIO="$(SCENARIOS) $(SCENARIOS_MORE)"
