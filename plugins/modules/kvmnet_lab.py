@@ -123,22 +123,25 @@ def checked(params: dict[str, Any], _lab: Lab, _check_mode: bool) -> dict[str, A
 
 def present(params: dict[str, Any], lab: Lab, check_mode: bool) -> dict[str, Any]:
     topology = params["topology"]
-    strangers = lab.strangers(topology)
-    if strangers:
-        reason = "network namespaces exist that this lab did not make; take down the lab of the other checkout first:"
-        raise LabFailedError(bullets(reason, strangers))
-    plan = lab.plan(topology)
-    booting: list[str] = [] if check_mode else lab.build(topology)
-    if not check_mode or lab.installed(topology):
-        for name in lab.files(topology, write=not check_mode):
-            plan.add(Change("change", "file", name))
+    with lab.claim(params["timeout"], check_mode):
+        strangers = lab.strangers(topology)
+        if strangers:
+            reason = "network namespaces exist that this lab did not make; take down the other checkout's lab first:"
+            raise LabFailedError(bullets(reason, strangers))
+        plan = lab.plan(topology)
+        booting: list[str] = [] if check_mode else lab.build(topology)
+        if not check_mode or lab.installed(topology):
+            for name in lab.files(topology, write=not check_mode):
+                plan.add(Change("change", "file", name))
     return {**plan.to_result(), "boots": lab.wait(booting, params["timeout"])}
 
 
-def absent(_params: dict[str, Any], lab: Lab, check_mode: bool) -> dict[str, Any]:
-    plan = Plan([Change("delete", "lab", str(lab.dir))] if lab.anything() else [])
-    if plan.changed and not check_mode:
-        lab.take_down()
+def absent(params: dict[str, Any], lab: Lab, check_mode: bool) -> dict[str, Any]:
+    # Without a directory there is nothing to wait for, and none is made
+    with lab.claim(params["timeout"], check_mode or not lab.dir.exists()):
+        plan = Plan([Change("delete", "lab", str(lab.dir))] if lab.anything() else [])
+        if plan.changed and not check_mode:
+            lab.take_down()
     return plan.to_result()
 
 

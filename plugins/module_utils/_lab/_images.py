@@ -6,22 +6,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._guest_images import GUEST_RECIPES, build_guest_image
-from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import LabFailedError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import LabFailedError, exclusive
 
 # Raise it when the same packages are to be installed differently
 HOST_RECIPE = 1
+BUILD_TIMEOUT = 1800.0
 MASKED = ("console-getty.service", "systemd-modules-load.service")
 
 
@@ -60,21 +59,12 @@ def host_command(image: Mapping[str, Any], mirror: str, target: Path) -> list[st
     ]
 
 
-@contextmanager
-def only_one(cache: Path) -> Iterator[None]:
-    """Two builds at a time would fill the same places."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def build_image(cache: Path, image: Mapping[str, Any], mirror: str) -> bool:
     """Build an image unless it is there; True when it was built."""
     target = image_path(cache, image)
     if target.exists():
         return False
-    with only_one(cache):
+    with exclusive(cache / "lock", BUILD_TIMEOUT, f"building an image in {cache}"):
         if target.exists():
             return False
         for stale in cache.glob(".building-*"):
@@ -95,7 +85,7 @@ def build_image(cache: Path, image: Mapping[str, Any], mirror: str) -> bool:
     return True
 
 
-def logged(argv: Sequence[str], log: Path, timeout: float = 1800) -> None:
+def logged(argv: Sequence[str], log: Path, timeout: float = BUILD_TIMEOUT) -> None:
     """A long command: what it says goes to a file that can be followed, its last lines into the error."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     with log.open("ab") as output:

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import (
     LabFailedError,
     alive,
     end,
+    exclusive,
     link_masters,
     namespace_id,
     namespace_pids,
@@ -45,7 +47,18 @@ class Lab:
         self.cache = cache_dir
         self.programs = programs
         self.state_file = lab_dir / "state.json"
-        self.state: dict[str, Any] = {"wires": None, "stations": {}, "machines": {}}
+        self.state: dict[str, Any] = {}
+        self._load()
+
+    @contextmanager
+    def claim(self, patience: float, check_mode: bool) -> Iterator[None]:
+        """While the lab is being changed. Whoever waited for it reads anew what the other one left."""
+        with nullcontext() if check_mode else exclusive(self.dir / "lock", patience, f"changing the lab in {self.dir}"):
+            self._load()
+            yield
+
+    def _load(self) -> None:
+        self.state = {"wires": None, "stations": {}, "machines": {}}
         if self.state_file.exists():
             self.state.update(json.loads(self.state_file.read_text(encoding="utf-8")))
 

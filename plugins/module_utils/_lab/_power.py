@@ -37,9 +37,10 @@ class Power:
         plan = Plan(Change("change", "machine", h, note=state.replace("_", " ")) for h in dict.fromkeys([*cut, *boot]))
         boots: dict[str, str] = {}
         if not check_mode:
-            for host in cut:
-                self.lab.power_off(host)
-            for host in boot:
-                self.lab.power_on(host)
+            with self.lab.claim(self.timeout, check_mode):
+                for host in cut:
+                    self.lab.power_off(host)
+                for host in boot:
+                    self.lab.power_on(host)
             boots = self.lab.wait(boot, self.timeout)
         return {**plan.to_result(), "boots": boots}

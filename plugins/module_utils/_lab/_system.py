@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,23 @@ def run(argv: Sequence[str], stdin: str = "", timeout: float = 60, env: Mapping[
         said = (done.stderr or done.stdout).strip()
         raise LabFailedError(f"{' '.join(argv)}: {said or f'exit code {done.returncode}'}")
     return done.stdout
+
+
+@contextmanager
+def exclusive(path: Path, patience: float, what: str) -> Iterator[None]:
+    """One at a time; the kernel ends the claim of who was killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    with path.open("w", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LabFailedError(f"another run is {what} and did not end in {patience:.0f} s") from None
+                time.sleep(0.1)
+        yield
 
 
 def run_steps(steps: Iterable[Mapping[str, Any]]) -> None:
