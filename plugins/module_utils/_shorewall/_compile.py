@@ -213,11 +213,15 @@ def note_origins(candidate: Candidate, name: str, text: str, wanted: Iterable[tu
 
 def _drift(candidate: Candidate) -> str:
     """Return what of a loaded firewall is not as its files say, or an empty string."""
-    content = (candidate.read(f"{CONFIG}/providers") or b"").decode(errors="replace")
-    rows = parse(FILES["providers"], content).rows
     if not (candidate.host_root / ENABLED).exists():
         return "it does not start at boot"
-    return lost_routing(to_options(FILES["providers"], row) for row in rows)
+    found = {}
+    for name in ("interfaces", "providers"):
+        content = (candidate.read(f"{CONFIG}/{name}") or b"").decode(errors="replace")
+        found[name] = [to_options(FILES[name], row) for row in parse(FILES[name], content).rows]
+    # Whether an optional one is usable is Shorewall's own judgement.
+    optional = {entry.get("interface") for entry in found["interfaces"] if "optional" in entry.get("options", ())}
+    return lost_routing(entry for entry in found["providers"] if entry.get("interface") not in optional)
 
 
 def ensure_compiled(candidate: Candidate) -> CompileResult:
