@@ -16,7 +16,6 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import RESERVED_NAMES, RESERVED_NUMBERS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, split_list
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
 _NETWORK = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3}/\d{1,2})(?!\d)")
 _WILDCARD_ZONE = re.compile(r"(?:all|any)[+-]*")
@@ -262,8 +261,3 @@ def firewall_zone(zones: Iterable[Row]) -> str:
 def zone_names(zones: Iterable[Row]) -> list[str]:
     """Return the declared zones."""
     return [row.get("zone").partition(":")[0] for row in zones]
-
-
-def options_known() -> dict[str, tuple[str, ...]]:
-    """Return the options of a row of each file, for the module's documentation test."""
-    return {name: tuple(spec.options) for name, spec in FILES.items()}

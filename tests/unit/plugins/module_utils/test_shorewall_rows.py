@@ -194,7 +194,7 @@ class TestParse:
         assert found["options"] == ["track", "loose", "balance=2"]
 
     @pytest.mark.parametrize(
-        "line", ["ACCEPT a b c d e f g h i j k l m n o p", "ACCEPT net { sorce=x }", "INCLUDE more", "?SET X 1"]
+        "line", ["ACCEPT a b c d e f g h i j k l m n o p", "ACCEPT net { column=x }", "INCLUDE more", "?SET X 1"]
     )
     def test_does_not_guess(self, line: str) -> None:
         document = parse(FILES["rules"], f"{line}\n")
