@@ -67,17 +67,20 @@ def run(argv: list[str], stdin: str | None = None) -> str:
     return done.stdout
 
 
-def write_file(path: Path, content: bytes, mode: int) -> None:
-    """Write a file so that a power cut leaves the old one or the new one, never a part."""
+def prepare_file(path: Path, content: bytes, mode: int) -> Path:
+    """Write a file's new content beside it and return where; renaming it into place is then all that is left to do."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.kvmnet-new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
         handle.write(content)
         os.fchmod(handle.fileno(), mode)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.rename(path)
+    return temporary
+
+
+def write_file(path: Path, content: bytes, mode: int) -> None:
+    """Write a file so that readers see the old one or the new one, never a part."""
+    prepare_file(path, content, mode).rename(path)
 
 
 def write_json(path: Path, data: object) -> None:
@@ -138,6 +141,9 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
             content = staged if staged.is_file() else Path(step["key"])
             values = sysctl_values(content.read_text(encoding="utf-8")) if content.is_file() else {}
             steps.append({**step, "args": {"values": values}})
+        elif step["kind"] == "networkd":
+            # The links it would wait for are those that go.
+            steps.append({**step, "args": {key: value for key, value in step["args"].items() if key != "links"}})
         elif step["kind"] == "ip":
             # Kernel objects made by a batch are put back by the steps that own their files.
             continue
@@ -147,13 +153,22 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
 
 
 def install_files(directory: Path, index: dict[str, Any]) -> None:
-    """Put every file of the candidate in its place."""
-    for path, entry in sorted(index["entries"].items()):
-        live = Path(path)
+    """Put every file of the candidate in its place; a power cut leaves each of them old or new, never a part.
+
+    All contents are on the disk before the first rename, which takes one wait for hundreds of files.
+    """
+    entries = sorted(index["entries"].items())
+    prepared = [
+        (prepare_file(Path(path), content_path(directory, path).read_bytes(), entry["mode"]), Path(path))
+        for path, entry in entries
+        if entry["state"] == "present"
+    ]
+    os.sync()
+    for temporary, path in prepared:
+        temporary.rename(path)
+    for path, entry in entries:
         if entry["state"] == "absent":
-            live.unlink(missing_ok=True)
-        else:
-            write_file(live, content_path(directory, path).read_bytes(), entry["mode"])
+            Path(path).unlink(missing_ok=True)
     os.sync()
 
 
