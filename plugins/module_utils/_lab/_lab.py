@@ -29,6 +29,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import (
     link_masters,
     namespace_id,
     namespace_pids,
+    out_of_session,
     run_steps,
     spawn,
     write_file,
@@ -213,7 +214,7 @@ class Lab:
                 write_file(zone, json.dumps(program["zone"]) + "\n")
             words = {"python": sys.executable, "programs": self.programs, "state": directory, "zone": zone}
             argv = [word.format(**words) for word in program["argv"]]
-            argv = ["ip", "netns", "exec", steps.namespace(name), *argv]
+            argv = out_of_session(["ip", "netns", "exec", steps.namespace(name), *argv], steps.namespace(name))
             record["processes"].append(spawn(argv, directory / f"{name}.log"))
             self.save()
         record["fingerprint"] = self._fingerprint("station", node)
@@ -308,6 +309,7 @@ class Lab:
 
 
 def _forget_empty_netns_dir() -> None:
-    """ip makes this mount for the first namespace and never takes it away."""
-    if NETNS_DIR.is_dir() and not any(NETNS_DIR.iterdir()) and NETNS_DIR.is_mount():
+    """ip mounts it over itself for the first namespace and never takes it away."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    if str(NETNS_DIR) in mounts and not any(NETNS_DIR.iterdir()):
         subprocess.run(["umount", str(NETNS_DIR)], check=False, capture_output=True)

@@ -22,7 +22,14 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._steps import (
     remove_node,
     step,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import LabFailedError, run, spawn, write_file
+from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import (
+    SYSTEMD,
+    LabFailedError,
+    out_of_session,
+    run,
+    spawn,
+    write_file,
+)
 
 ADMIN_ID = 1000
 # The overlay is mounted where only this machine sees it: it is gone with the last process, whatever happens.
@@ -46,7 +53,6 @@ for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; d
   done
 done
 """
-SYSTEMD = Path("/run/systemd/system")
 
 
 def forget_cgroup(name: str) -> Step:
@@ -107,16 +113,13 @@ class Machine:
         return " ".join(text.split()[:2])
 
     def boot_command(self, image: Path) -> list[str]:
-        """What the power supply runs: never touched by who may end in the meantime, never seen by others."""
+        """What the power supply runs: a machine whose disk nobody else sees."""
         options = f"lowerdir={image},upperdir={self.upper},workdir={self.dir / 'work'},redirect_dir=on,index=off"
         root = str(self.dir / "root")
         cgroup = "" if SYSTEMD.is_dir() else namespace(self.name)
+        nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={root}", "--boot"]
         argv = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", START, "sh", cgroup, options, root]
-        if SYSTEMD.is_dir():
-            # A control group outside the session that Ansible runs in
-            argv += ["systemd-run", "--quiet", "--scope", "--collect", "--property=Delegate=yes"]
-            argv += [f"--unit={namespace(self.name)}-{time.time_ns() // 1000000}", "--"]
-        argv += ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={root}", "--boot"]
+        argv += out_of_session(nspawn, namespace(self.name))
         argv += [f"--machine={self.name}", "--capability=all", "--resolv-conf=off", "--timezone=off"]
         argv += ["--link-journal=no", "--console=pipe"]
         argv += [f"--network-namespace-path=/run/netns/{namespace(self.name)}"]
@@ -139,7 +142,8 @@ class Machine:
         path = self.dir / "supply.json"
         write_file(path, json.dumps(supply, indent=1) + "\n")
         self.status_file.unlink(missing_ok=True)
-        return spawn([sys.executable, str(programs / "supervise.py"), str(path)], self.dir / "supply.log")
+        argv = [sys.executable, str(programs / "supervise.py"), str(path)]
+        return spawn(out_of_session(argv, f"{namespace(self.name)}-supply"), self.dir / "supply.log")
 
     def status(self) -> dict[str, Any]:
         """What its power supply last said."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 NETNS_DIR = Path("/run/netns")
+SYSTEMD = Path("/run/systemd/system")
 
 
 class LabFailedError(Exception):
@@ -80,6 +81,15 @@ def start_time(pid: int) -> int | None:
 def alive(record: Mapping[str, Any] | None) -> bool:
     """Whether exactly the recorded process still runs."""
     return bool(record) and record is not None and start_time(int(record["pid"])) == record["start"]
+
+
+def out_of_session(argv: Sequence[str], name: str) -> list[str]:
+    """With systemd, out of the session or service that Ansible runs in, which may end its processes when it ends."""
+    if not SYSTEMD.is_dir():
+        return list(argv)
+    scope = ["systemd-run", "--quiet", "--scope", "--collect", "--property=Delegate=yes"]
+    # A scope that just ended may still have its name
+    return [*scope, f"--unit={name}-{time.time_ns() // 1000000}", "--", *argv]
 
 
 def spawn(argv: Sequence[str], log: Path) -> dict[str, int]:
