@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._steps import namespace
+from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._steps import fingerprint, namespace
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import run, write_file
 
 NOTE = "# Written by the lab, of this inventory's lab only; rewritten with it.\n"
@@ -77,6 +77,8 @@ def host_vars(lab_dir: Path, machine: Mapping[str, Any], public_key: str) -> dic
         "ansible_become": True,
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_common_args": f"-F {shlex.quote(str(lab_dir / 'ssh_config'))}",
+        # Two labs have the same addresses; one must not talk through the other's connection
+        "ansible_control_path": f"%(directory)s/{fingerprint(str(lab_dir))[:10]}-{machine['name']}",
         **machine["host_vars"],
     }
     if machine["guest_images"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -70,6 +71,7 @@ class Machine:
         self.upper = self.dir / "upper"
         self.console = self.dir / "console.log"
         self.status_file = self.dir / "status.json"
+        self.tun = self.dir / "tun"
 
     def install(self, spec: Mapping[str, Any], image: Path, public_key: str) -> None:
         """An empty disk on the image, with what an installer would have written."""
@@ -123,9 +125,16 @@ class Machine:
         argv += [f"--machine={self.name}", "--capability=all", "--resolv-conf=off", "--timezone=off"]
         argv += ["--link-journal=no", "--console=pipe"]
         argv += [f"--network-namespace-path=/run/netns/{namespace(self.name)}"]
-        argv += [f"--bind={d}" for d in ("/dev/net/tun", "/dev/kvm", "/dev/vhost-net") if os.path.exists(d)]
+        argv.append(f"--bind={self.tun}:/dev/net/tun")
+        argv += [f"--bind={d}" for d in ("/dev/kvm", "/dev/vhost-net") if os.path.exists(d)]
         argv.append(f"--bind-ro={self.lab_dir / 'images'}:/srv/kvmnet/images")
         return argv
+
+    def _make_tun(self) -> None:
+        """A device of its own, open to all as udev leaves it: networkd makes taps without root's right to any file."""
+        self.tun.unlink(missing_ok=True)
+        os.mknod(self.tun, stat.S_IFCHR | 0o666, os.stat("/dev/net/tun").st_rdev)
+        self.tun.chmod(0o666)
 
     def power_on(self, spec: Mapping[str, Any], image: Path, programs: Path) -> dict[str, int]:
         """Start its power supply, which boots it."""
@@ -139,6 +148,7 @@ class Machine:
             "console": str(self.console),
             "status": str(self.status_file),
         }
+        self._make_tun()
         path = self.dir / "supply.json"
         write_file(path, json.dumps(supply, indent=1) + "\n")
         self.status_file.unlink(missing_ok=True)
