@@ -89,6 +89,10 @@ molecule-all:
 tools: $(LINK)
 	$(step) "Python environment" tools/venv .venv requirements.txt
 
+lab-tools:
+	$(step) "Debian packages for the lab" tools/packages dnsmasq-base e2fsprogs iproute2 mmdebstrap netcat-openbsd nftables \
+		openssh-client procps qemu-utils systemd-container util-linux
+
 test-tools: $(LINK)
 	$(step) "Debian packages for the checks" tools/packages git shellcheck
 	$(step) "Python environment for the checks" tools/venv .venv requirements.txt tests/requirements.txt
