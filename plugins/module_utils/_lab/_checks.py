@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ansible.module_utils.urls import open_url
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._images import image_path
 
@@ -80,9 +80,8 @@ def _mirror(mirror: str, suites: list[str]) -> list[str]:
     for suite in sorted(set(suites)):
         url = f"{mirror}/dists/{suite}/InRelease"
         try:
-            with urllib.request.urlopen(url, timeout=20) as answer:
-                answer.read(64)
-        except (OSError, urllib.error.URLError) as error:
+            open_url(url, timeout=20).read(64)
+        except OSError as error:
             reason = getattr(error, "reason", error)
             said = f"{url}: {reason}"
             return [f"the Debian mirror, needed to build an image, is out of reach ({said}): set lab_mirror to another"]

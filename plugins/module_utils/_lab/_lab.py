@@ -24,6 +24,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import (
     NETNS_DIR,
     LabFailedError,
     alive,
+    arguments,
     end,
     exclusive,
     link_masters,
@@ -237,7 +238,8 @@ class Lab:
             self.state["machines"][name] = {"fingerprint": "", "cards": cards, "supply": None}
             self.save()
             machine.install(spec, image, public_key)
-        record = {"fingerprint": fingerprint, "cards": cards, "supply": None, "nics": spec["nics"], "image": str(image)}
+        record = {"fingerprint": fingerprint, "cards": cards, "supply": None, "image": str(image)}
+        record |= {key: spec[key] for key in ("nics", "address")}
         self.state["machines"][name] = record
         record["supply"] = machine.power_on(spec, image, self.programs)
         self.save()
@@ -248,12 +250,19 @@ class Lab:
     def power_off(self, name: str) -> None:
         """Pull the plug. The network it had is forgotten, its disk is not."""
         record = self.state["machines"][name]
+        self._hang_up(record.get("address"))
         end(record.get("supply"))
         # Only when the power supply itself was killed is anything left to do here
         end(Machine(self.dir, name).status().get("nspawn"), 0.0)
         self._clear(name, record["cards"], 0.0, [forget_cgroup(name)])
         record["supply"] = None
         self.save()
+
+    def _hang_up(self, address: str | None) -> None:
+        """A connection that Ansible keeps open would not notice the cut, and the next task would wait for it."""
+        for process in namespace_pids(steps.namespace("controller")) if address else []:
+            if address in arguments(process["pid"]):
+                end(process, 2.0)
 
     def power_on(self, name: str) -> None:
         """Boot it, without waiting."""

@@ -33,6 +33,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import (
 )
 
 ADMIN_ID = 1000
+TUN = Path("/dev/net/tun")
 # The overlay is mounted where only this machine sees it: it is gone with the last process, whatever happens.
 # Without systemd nobody gives the machine a control group of its own, and two machines that share one end each
 # other's services
@@ -125,19 +126,22 @@ class Machine:
         argv += [f"--machine={self.name}", "--capability=all", "--resolv-conf=off", "--timezone=off"]
         argv += ["--link-journal=no", "--console=pipe"]
         argv += [f"--network-namespace-path=/run/netns/{namespace(self.name)}"]
-        argv.append(f"--bind={self.tun}:/dev/net/tun")
+        argv.append(f"--bind={self.tun if self.tun.exists() else TUN}:/dev/net/tun")
         argv += [f"--bind={d}" for d in ("/dev/kvm", "/dev/vhost-net") if os.path.exists(d)]
         argv.append(f"--bind-ro={self.lab_dir / 'images'}:/srv/kvmnet/images")
         return argv
 
     def _make_tun(self) -> None:
-        """A device of its own, open to all as udev leaves it: networkd makes taps without root's right to any file."""
+        """Where no udev opened it to all, a device of its own: networkd makes taps without root's right to any file."""
         self.tun.unlink(missing_ok=True)
-        os.mknod(self.tun, stat.S_IFCHR | 0o666, os.stat("/dev/net/tun").st_rdev)
-        self.tun.chmod(0o666)
+        device = TUN.stat()
+        if device.st_mode & 0o666 != 0o666:
+            os.mknod(self.tun, stat.S_IFCHR | 0o666, device.st_rdev)
+            self.tun.chmod(0o666)
 
     def power_on(self, spec: Mapping[str, Any], image: Path, programs: Path) -> dict[str, int]:
         """Start its power supply, which boots it."""
+        self._make_tun()
         cards = {"name": self.name, "cards": [nic["name"] for nic in spec["nics"]]}
         supply = {
             "namespace": namespace(self.name),
@@ -148,7 +152,6 @@ class Machine:
             "console": str(self.console),
             "status": str(self.status_file),
         }
-        self._make_tun()
         path = self.dir / "supply.json"
         write_file(path, json.dumps(supply, indent=1) + "\n")
         self.status_file.unlink(missing_ok=True)

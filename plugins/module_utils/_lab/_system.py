@@ -135,6 +135,14 @@ def namespace_pids(name: str) -> list[dict[str, int]]:
     return found
 
 
+def arguments(pid: int) -> list[str]:
+    """The words a process was started with; none when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 def link_masters(name: str) -> dict[str, str]:
     """Each device of a namespace with the bridge it is a port of."""
     if namespace_id(name) is None:
