@@ -9,18 +9,37 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 ARTICLE = "playbooks/inventories/article"
+OTHER_GUESTS = ["-i", str(Path(__file__).parents[1] / "inventory")]
 DNS = "dig +short +time=2 @192.168.0.254"
 
 
 @pytest.fixture(scope="module")
 def ursa(managed: Callable[[str], Host]) -> Host:
     return managed("ursa")
+
+
+def changes(printed: str) -> dict[str, int]:
+    """Read how much the recap says was changed on each host."""
+    recap = printed.rsplit("PLAY RECAP", 1)[1]
+    return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, re.MULTILINE)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def other_guests(site_playbook: Any) -> None:
+    """Change the guests, as predicted, and be done with it."""
+    predicted = changes(site_playbook(ARTICLE, *OTHER_GUESTS, "--check"))
+    done = changes(site_playbook(ARTICLE, *OTHER_GUESTS))
+    assert predicted == done
+    assert done["ursa"] > 0
+    assert done["firewall"] == 0
+    assert changes(site_playbook(ARTICLE, *OTHER_GUESTS)) == {"ursa": 0, "firewall": 0}
 
 
 def memory_mib(ursa: Host, guest: str, *flags: str) -> int:
@@ -72,7 +91,7 @@ def test_an_unrelated_change_loses_no_packet(
         printed = site_playbook(ARTICLE)
         ursa.run("pkill -INT -x ping")
         output, _nothing = pinging.communicate(timeout=20)
-    assert re.search(r"^ursa .*changed=[1-9]", printed, re.MULTILINE)
+    assert changes(printed)["ursa"] > 0
     sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", output)[0])
     assert sent > 20
     assert received == sent
