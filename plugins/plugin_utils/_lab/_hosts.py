@@ -55,6 +55,7 @@ class Port:
     addresses: list[IPv4Interface] = field(default_factory=list)
     gateways: list[Gateway] = field(default_factory=list)
     dhcp: bool = False
+    primary: bool = False
     point_to_point: bool = False
     label: str | None = None
     wire: str = ""
@@ -172,6 +173,7 @@ def _read_uplinks(host: Host, bridges: Mapping[str, str]) -> None:
         name = str(uplink.get("interface"))
         # Before the bridge exists its port carries the address, as on any machine that was just installed
         port = host.port(bridges.get(name, name))
+        port.primary |= bool(uplink.get("primary"))
         given = uplink.get("address")
         if given == "dhcp":
             port.dhcp = True

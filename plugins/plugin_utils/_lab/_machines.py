@@ -14,7 +14,8 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import Host, Port
 
 IMAGES_DIR = "/srv/kvmnet/images"
-SUITES = ("bookworm", "trixie")
+# What a fresh installation has beside what was asked for
+SUITES = {"bookworm": [], "trixie": ["linux-sysctl-defaults"]}
 # Guest images that the lab can make, and how a host names them
 GUEST_IMAGES: dict[str, dict[str, str]] = {
     "tiny": {
@@ -32,6 +33,7 @@ def machine(host: Host, dns: IPv4Address, settings: Mapping[str, Any]) -> dict[s
     suite = str(host.vars.get("lab_suite") or "bookworm")
     bare = bool(host.vars.get("lab_bare"))
     packages = list(settings["packages_base"]) + ([] if bare else list(settings["packages"]))
+    packages += SUITES.get(suite, [])
     packages += list(host.vars.get("lab_packages_extra") or [])
     images = guest_images(host)
     return {
@@ -49,6 +51,16 @@ def machine(host: Host, dns: IPv4Address, settings: Mapping[str, Any]) -> dict[s
         "host_vars": _host_vars(host, images, settings),
         "users": _users(host),
     }
+
+
+def wrong_choices(host: Host) -> list[str]:
+    """Values of the lab's own variables that it does not know."""
+    suite = str(host.vars.get("lab_suite") or "bookworm")
+    found = [] if suite in SUITES else [f"{host.name}: lab_suite: {suite!r} is wrong; allowed: {', '.join(SUITES)}"]
+    for name, image in (host.vars.get("lab_images") or {}).items():
+        if image not in GUEST_IMAGES:
+            found.append(f"{host.name}: lab_images.{name}: {image!r} is wrong; allowed: {', '.join(GUEST_IMAGES)}")
+    return found
 
 
 def guest_images(host: Host) -> dict[str, str]:
@@ -80,17 +92,16 @@ def _users(host: Host) -> list[dict[str, Any]]:
 
 def _network_files(ports: Sequence[Port], dns: IPv4Address) -> dict[str, str]:
     """systemd-networkd files as a fresh installation would have them: one default route, in the main table."""
-    first = next((p for p in ports if any(g.primary for g in p.gateways)), None)
-    first = first or next((p for p in ports if p.gateways), None)
+    ways = [p for p in ports if p.gateways or p.dhcp]
+    first = next((p for p in ways if p.primary), ways[0] if ways else None)
     files = {}
     for port in ports:
         if not port.boot and not port.dhcp:
             continue
         lines = ["# Written at installation", "[Match]", f"Name={port.interface}", "", "[Network]"]
         lines += ["DHCP=ipv4"] if port.dhcp else [f"Address={a}" for a in port.boot]
-        if port is first:
+        if port is first and not port.dhcp:
             best = sorted(port.gateways, key=lambda g: not g.primary)[0]
-            lines += [] if port.dhcp else [f"Gateway={best.address}"]
-            lines.append(f"DNS={dns}")
+            lines += [f"Gateway={best.address}", f"DNS={dns}"]
         files[f"/etc/systemd/network/80-wire-{port.interface}.network"] = "\n".join([*lines, ""])
     return files

@@ -18,7 +18,7 @@ from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import (
     management_sources,
     read_host,
 )
-from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._machines import machine
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._machines import machine, wrong_choices
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._stations import (
     OUTSIDE,
     TRANSIT,
@@ -46,6 +46,7 @@ def build(hostvars: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
     wires = lay_wires(hosts)
     problems = [p for host in hosts for p in host.problems]
     problems += [f"{h.name}: this name is the lab's own" for h in hosts if h.name in RESERVED]
+    problems += [p for h in hosts for p in wrong_choices(h)]
     outside = next(n for n in OUTSIDE if not any(n.overlaps(s) for w in wires for s in w.subnets))
     dns, clients = outside[53], [outside[10], outside[11], outside[12]]
     names = {*RESERVED, *(h.name for h in hosts)}
@@ -120,9 +121,14 @@ def find_routers(hosts: Sequence[Host], wires: Sequence[Wire], names: set[str]) 
 
 
 def _unnamed_gateway(port: Port, wire: Wire, used: set[IPv4Address]) -> list[Gateway]:
-    """The next hop of an uplink that names none: a DHCP server's own address, or the far end of a line."""
+    """The next hop of an uplink that names none: the gateway that others name, or the far end of a line."""
     if not (port.dhcp or port.point_to_point) or not wire.subnets:
         return []
+    named = [
+        g for p in wire.ports for g in p.gateways if all(g.address != a.ip for q in wire.ports for a in q.addresses)
+    ]
+    if port.dhcp and named:
+        return named[:1]
     free = next((a for a in wire.subnets[0].hosts() if a not in used), None)
     return [] if free is None else [Gateway(free, f"{port.host}-{port.interface}", True, None)]
 
@@ -142,11 +148,10 @@ def _servers(hosts: Sequence[Host], wires: Sequence[Wire], names: set[str]) -> t
             link = str(server.get("bridge") or server.get("interface"))
             network = networks.get(link)
             port = host.ports.get(str((network.get("ports") or [link])[0])) if network else None
-            if network is None or port is None or not network.get("address"):
-                host.problems.append("")
+            if network is None or port is None or not network.get("address") or not {"name", "address"} <= set(server):
                 problems.append(
-                    f"{host.name}: lab_servers[{index}]: {link!r} is wrong; allowed: a bridge with ports or an"
-                    " interface of kvmnet_networks that has an address"
+                    f"{host.name}: lab_servers[{index}]: {link!r} is wrong; allowed: name, address, and a bridge with"
+                    " ports or an interface of kvmnet_networks that has an address"
                 )
                 continue
             near, length = str(network["address"]).split("/")

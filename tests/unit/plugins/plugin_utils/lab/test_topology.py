@@ -203,6 +203,16 @@ def test_dhcp_is_served_on_the_wire_with_the_address_ansible_expects() -> None:
     assert "--dhcp-option=option:router,172.20.1.1" in program["argv"]
 
 
+def test_dhcp_comes_from_the_gateway_that_others_name() -> None:
+    uplink = {"name": "isp", "interface": "eth0", "address": "dhcp", "gateway": "dhcp", "primary": True}
+    other = {"name": "dsl", "interface": "eth1", "address": "10.9.0.2/24", "gateway": "10.9.0.1"}
+    mobile = {"ansible_host": "172.20.1.131", "kvmnet_management": MANAGEMENT, "kvmnet_uplinks": [uplink, other]}
+    built = topology(ursa=URSA, mobile=mobile)
+    assert [s["name"] for s in built["stations"] if s["kind"] == "router"] == ["dsl", "comcast", "avvanta"]
+    assert any(word.startswith("--dhcp-range=172.20.1.") for word in node(built, "comcast")["programs"][0]["argv"])
+    assert "Gateway=" not in str(node(built, "mobile")["files"])
+
+
 def test_a_pinned_gateway_has_the_pinned_mac() -> None:
     uplink = {**URSA["kvmnet_uplinks"][0], "gateway_mac": "00:11:22:33:44:55"}
     built = topology(ursa=changed(URSA, kvmnet_uplinks=[uplink]))
@@ -239,7 +249,7 @@ def test_a_bare_host_has_no_packages_of_the_roles() -> None:
     assert node(topology(ursa=bare), "ursa")["image"] == {
         "name": "host-trixie",
         "suite": "trixie",
-        "packages": ["systemd", "vim"],
+        "packages": ["linux-sysctl-defaults", "systemd", "vim"],
     }
 
 
@@ -270,6 +280,8 @@ def test_all_problems_are_told_at_once() -> None:
         "ansible_host": "ursa.example",
         "kvmnet_uplinks": [{"name": "a", "interface": "eth0", "address": "172.20.1.300/24", "gateway": "nowhere"}],
         "lab_servers": [{"name": "s", "bridge": "br9", "address": "10.0.0.1"}],
+        "lab_suite": "sid",
+        "lab_images": {"big": "debian-11"},
     }
     with pytest.raises(LabError) as caught:
         topology(internet=broken)
@@ -280,6 +292,8 @@ def test_all_problems_are_told_at_once() -> None:
         "ansible_host: 'ursa.example'",
         "lab_servers[0]: 'br9'",
         "this name is the lab's own",
+        "lab_suite: 'sid' is wrong; allowed: bookworm, trixie",
+        "lab_images.big: 'debian-11' is wrong; allowed: tiny, debian-12, debian-13",
     ):
         assert part in told
 
