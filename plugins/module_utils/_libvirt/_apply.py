@@ -41,6 +41,13 @@ def start_tiers(guests: Sequence[Guest]) -> list[list[Guest]]:
     return [tiers[key] for key in sorted(tiers)]
 
 
+def _kvm_hint(guest: Guest | None) -> str:
+    """Return what to look at when a guest of this type does not come up: a broken KVM may say anything, or nothing."""
+    if guest is None or {**guest.defaults, **guest.given}["virt_type"] != "kvm":
+        return ""
+    return " (virt_type kvm needs working hardware virtualisation; without it use qemu)"
+
+
 class Applier:
     """Applies a plan. A guest that fails does not keep the others from being made; all failures are told together.
 
@@ -70,7 +77,9 @@ class Applier:
         def guarded(step: Step) -> None:
             try:
                 action(step)
-            except (BackendError, DiskError) as exc:
+            except BackendError as exc:
+                self.failures[step.name] = f"{exc}{_kvm_hint(step.guest) if 'kvm' in str(exc).lower() else ''}"
+            except DiskError as exc:
                 self.failures[step.name] = str(exc)
             except OSError as exc:
                 self.failures[step.name] = f"{exc.filename}: {exc.strerror}"
@@ -202,4 +211,5 @@ class Applier:
         if seconds < guest.run["wait_timeout"]:
             return None
         where = hangs_at(guest.name, nic["tap"], nic["mac"], guest.run["address"], lease, self._probe)
-        return f"it is not up after {seconds:.0f} s: {where}"
+        silent = not self._probe.console(guest.name)
+        return f"it is not up after {seconds:.0f} s: {where}{_kvm_hint(guest) if silent else ''}"

@@ -54,14 +54,14 @@ class Probe:
         links: str = "/sys/class/net",
         consoles: str = CONSOLE_DIRECTORY,
     ) -> None:
-        self._patterns = lease_files
+        self.patterns = lease_files
         self._links = Path(links)
         self._consoles = Path(consoles)
 
     def leases(self) -> dict[str, Lease]:
         """Return MAC -> lease, of all lease files."""
         found: dict[str, Lease] = {}
-        for pattern in self._patterns:
+        for pattern in self.patterns:
             for path in sorted(glob.glob(pattern)):
                 try:
                     found |= parse_leases(Path(path).read_text(encoding="utf-8", errors="replace"))
@@ -132,6 +132,6 @@ def hangs_at(guest: str, tap: str, mac: str, address: str | None, lease: Lease |
     if lease is not None:
         reason = f"its lease is {lease.address}, its record says {address}"
     else:
-        reason = f"{mac} on {tap} has no lease"
+        reason = f"{mac} on {tap} has no lease in {', '.join(probe.patterns)}"
     console = probe.console(guest)
     return reason + (f"; its console's last lines:\n{console}" if console else "; it printed nothing on its console")

@@ -81,7 +81,10 @@ class TestCreate:
         host.backend.fails_to_start = {"bad"}
         outcome = host.converge(guest("bad"), guest("good"), guest("child", depends=["bad"]))
         assert set(host.backend.live) == {"good"}
-        assert outcome.failures == {"bad": "no KVM here", "child": "it was not started: it depends on bad"}
+        assert outcome.failures == {
+            "bad": "no KVM here (virt_type kvm needs working hardware virtualisation; without it use qemu)",
+            "child": "it was not started: it depends on bad",
+        }
 
 
 class TestChange:

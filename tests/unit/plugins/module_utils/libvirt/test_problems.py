@@ -19,7 +19,7 @@ def test_unknown_keys_and_wrong_types_all_at_once():
         "web",
     ]
     found = [(p.place(), p.allowed) for p in check_entries(entries)]
-    assert [place for place, _ in found] == [
+    assert [place for place, _allowed in found] == [
         "kvmnet_guests[3].memory",
         "kvmnet_guests[3].vcpus",
         "kvmnet_guests[3].autostart",
