@@ -90,8 +90,7 @@ tools: $(LINK)
 	$(step) "Python environment" tools/venv .venv requirements.txt
 
 lab-tools:
-	$(step) "Debian packages for the lab" tools/packages dnsmasq-base e2fsprogs iproute2 mmdebstrap netcat-openbsd nftables \
-		openssh-client procps qemu-utils systemd-container util-linux
+	$(step) "Debian packages for the lab" tools/packages $(LAB_PACKAGES)
 
 test-tools: $(LINK)
 	$(step) "Debian packages for the checks" tools/packages git shellcheck

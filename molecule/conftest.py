@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -127,21 +128,23 @@ def eventually() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def site_playbook() -> Callable[..., str]:
-    """Run site.yml on the lab with the inventory of this scenario and return what it printed."""
+def site_playbook() -> Callable[..., dict[str, int]]:
+    """Run site.yml on the lab with an inventory and return how many tasks changed something on each host."""
 
-    def run(inventory: str, *arguments: str) -> str:
-        argv = ["ansible-playbook", "-i", str(ROOT / inventory), "-i", str(LAB / "inventory.yml")]
+    def run(inventory: str, *arguments: str) -> dict[str, int]:
+        argv = ["ansible-playbook", "-i", str(ROOT / inventory), "-i", str(LAB / "inventory.yml"), *arguments]
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible" / "collections"),
-            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "false",
+            "ANSIBLE_NOCOLOR": "true",
         }
-        argv += [*arguments, str(ROOT / "playbooks" / "site.yml")]
+        argv.append(str(ROOT / "playbooks" / "site.yml"))
         done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        recap = done.stdout.rsplit("PLAY RECAP", 1)[1]
+        return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, re.MULTILINE)}
 
     return run
 

@@ -131,7 +131,4 @@ def test_the_boot_does_not_wait_for_a_bridge_without_ports(ursa: Host) -> None:
 
 
 def test_check_mode_predicts_nothing_on_the_finished_hosts(site_playbook: Any) -> None:
-    printed = site_playbook("playbooks/inventories/article", "--check", "--diff")
-    recap = printed.rsplit("PLAY RECAP", 1)[1]
-    assert re.findall(r"^(\S+) .*changed=([1-9]\d*)", recap, re.MULTILINE) == []
-    assert len(re.findall(r"changed=0", recap)) >= 2
+    assert site_playbook("playbooks/inventories/article", "--check", "--diff") == {"ursa": 0, "firewall": 0}

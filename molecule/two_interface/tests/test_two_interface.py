@@ -62,5 +62,4 @@ def test_there_are_no_providers(kvm1: Host) -> None:
 
 
 def test_check_mode_predicts_nothing_on_the_finished_host(site_playbook: Any) -> None:
-    printed = site_playbook("playbooks/inventories/minimal", "--check", "--diff")
-    assert re.search(r"^kvm1 .*changed=0 ", printed.rsplit("PLAY RECAP", 1)[1], re.MULTILINE)
+    assert site_playbook("playbooks/inventories/minimal", "--extra-vars=lab_suite=trixie", "--check") == {"kvm1": 0}
