@@ -115,7 +115,7 @@ class Machine:
         text = (self.upper / "etc/ssh/ssh_host_ed25519_key.pub").read_text(encoding="utf-8")
         return " ".join(text.split()[:2])
 
-    def boot_command(self, image: Path) -> list[str]:
+    def boot_command(self, spec: Mapping[str, Any], image: Path) -> list[str]:
         """What the power supply runs: a machine whose disk nobody else sees."""
         options = f"lowerdir={image},upperdir={self.upper},workdir={self.dir / 'work'},redirect_dir=on,index=off"
         root = str(self.dir / "root")
@@ -127,7 +127,9 @@ class Machine:
         argv += ["--link-journal=no", "--console=pipe"]
         argv += [f"--network-namespace-path=/run/netns/{namespace(self.name)}"]
         argv.append(f"--bind={self.tun if self.tun.exists() else TUN}:/dev/net/tun")
-        argv += [f"--bind={d}" for d in ("/dev/kvm", "/dev/vhost-net") if os.path.exists(d)]
+        # Where KVM is there but cannot run a guest, libvirt would try it again at every definition and every start
+        if spec["host_vars"].get("kvm_guests_virt_type") == "kvm":
+            argv += [f"--bind={d}" for d in ("/dev/kvm", "/dev/vhost-net") if os.path.exists(d)]
         argv.append(f"--bind-ro={self.lab_dir / 'images'}:/srv/kvmnet/images")
         return argv
 
@@ -147,7 +149,7 @@ class Machine:
             "namespace": namespace(self.name),
             "setup": make_node(spec),
             "teardown": [*remove_node(cards), forget_cgroup(self.name)],
-            "run": self.boot_command(image),
+            "run": self.boot_command(spec, image),
             "environment": {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
             "console": str(self.console),
             "status": str(self.status_file),

@@ -16,6 +16,8 @@ from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import Hos
 IMAGES_DIR = "/srv/kvmnet/images"
 # What a fresh installation has beside what was asked for
 SUITES = {"bookworm": [], "trixie": ["linux-sysctl-defaults"]}
+# Debian with cloud-init takes a minute without hardware virtualisation, and several on a busy machine
+EMULATED_WAIT = 600
 # Guest images that the lab can make, and how a host names them
 GUEST_IMAGES: dict[str, dict[str, str]] = {
     "tiny": {
@@ -80,6 +82,7 @@ def _host_vars(host: Host, images: Mapping[str, str], settings: Mapping[str, Any
     found: dict[str, Any] = {}
     if images:
         found["kvm_guests_virt_type"] = str(settings.get("virt_type") or "qemu")
+        found["kvm_guests_wait_timeout"] = EMULATED_WAIT
         found["kvmnet_images"] = {name: dict(GUEST_IMAGES[image]) for name, image in sorted(images.items())}
     return found
 

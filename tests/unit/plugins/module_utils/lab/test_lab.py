@@ -269,7 +269,8 @@ def test_a_disk_is_only_what_differs_from_the_image(tmp_path: Path, monkeypatch:
     assert (machine.upper / "etc/systemd/network/80-wire-eth0.network").exists()
     assert (machine.upper / "etc/systemd").stat().st_mode == (image / "etc/systemd").stat().st_mode
     assert machine.host_key().startswith("ssh-ed25519 ")
-    command = machine.boot_command(image)
+    command = machine.boot_command(MACHINE, image)
+    assert not any("/dev/kvm" in word for word in command), "nothing to try where guests are emulated"
     assert command[:4] == ["unshare", "--mount", "--propagation", "slave"]
     assert "--network-namespace-path=/run/netns/kvmnet-ursa" in command
 
