@@ -21,10 +21,16 @@ PACKAGES = [
 INITRD_MODULES = "virtio_pci virtio_blk virtio_scsi virtio_net ahci ata_piix nvme sd_mod sr_mod isofs ext4"
 GRUB_MODULES = "biosdisk part_msdos ext2 normal linux configfile serial terminal minicmd gzio"
 KERNEL_LINE = "root=LABEL=root ro console=tty0 console=ttyS0,115200 quiet"
+# What a user's seed may ask for, without what costs half a minute on an emulated processor and has nothing to do here:
+# package sources, GRUB's answers, locales
 CLOUD_CONFIG = """\
 datasource_list: [NoCloud, None]
-apt: {preserve_sources_list: true}
 ssh_genkeytypes: [ed25519]
+cloud_init_modules: [bootcmd, write-files, growpart, resizefs, disk-setup, mounts, set-hostname, update-hostname,
+  update-etc-hosts, users-groups, ssh]
+cloud_config_modules: [set-passwords, ntp, timezone, runcmd]
+cloud_final_modules: [package-update-upgrade-install, scripts-per-once, scripts-per-boot, scripts-per-instance,
+  scripts-user, final-message, power-state-change]
 """
 SECTOR = 512
 FIRST_SECTOR = 2048
@@ -58,7 +64,7 @@ def install_command(suite: str, mirror: str) -> list[str]:
     del mirror
     hooks = [
         'chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service ssh.service',
-        'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer dpkg-db-backup.timer',
+        'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service dpkg-db-backup.timer',
         f"printf %s '{CLOUD_CONFIG}' > \"$1/etc/cloud/cloud.cfg.d/90-lab.cfg\"",
         'echo "LABEL=root / ext4 errors=remount-ro 0 1" > "$1/etc/fstab"',
         'ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"',
