@@ -60,7 +60,7 @@ lint-yaml: test-tools
 	$(step) "yamllint" yamllint --strict .
 
 lint-shell: test-tools
-	$(step) "shellcheck" shellcheck .ci/run tools/import tools/packages tools/sanity tools/step tools/venv
+	$(step) "shellcheck" shellcheck .ci/run tools/import tools/libvirt tools/packages tools/sanity tools/step tools/venv
 
 lint-words: test-tools
 	$(step) "codespell" codespell
@@ -78,6 +78,7 @@ package: test-tools
 	$(step) "Build the tarball, galaxy-importer" tools/import
 
 unit: test-tools
+	$(step) "libvirt for the tests" tools/libvirt .venv
 	$(step) "Unit tests" pytest -q --junitxml=.cache/junit/unit.xml
 
 molecule: test-tools lab-tools
@@ -93,7 +94,7 @@ lab-tools:
 	$(step) "Debian packages for the lab" tools/packages $(LAB_PACKAGES)
 
 test-tools: $(LINK)
-	$(step) "Debian packages for the checks" tools/packages git shellcheck
+	$(step) "Debian packages for the checks" tools/packages genisoimage git python3-libvirt shellcheck
 	$(step) "Python environment for the checks" tools/venv .venv requirements.txt tests/requirements.txt
 
 $(LINK):

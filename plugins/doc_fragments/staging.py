@@ -12,8 +12,9 @@ class ModuleDocFragment:
 options:
   stage:
     description:
-      - With V(true), write the change only into this run's candidate on the host, for M(ursa.kvmnet.network_guard) to commit together
-        with everything else that was staged. RV(ignore:changed) and the diff still compare with the live system.
+      - With V(true), write the change only into this run's candidate on the host, for M(ursa.kvmnet.network_guard) to
+        commit together with everything else that was staged. RV(ignore:changed) and the diff still compare with the
+        live system.
       - With V(false), apply it at once.
     type: bool
     default: false

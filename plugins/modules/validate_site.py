@@ -44,13 +44,9 @@ notes:
 """
 
 EXAMPLES = r"""
-- name: Check the whole site
-  hosts: all
-  gather_facts: false
-  tasks:
-    - name: Check every host's inventory on the controller
-      ursa.kvmnet.validate_site:
-      run_once: true
+- name: Check every host's inventory on the controller
+  ursa.kvmnet.validate_site:
+  run_once: true
 
 - name: Check only the KVM hosts
   ursa.kvmnet.validate_site:
