@@ -32,17 +32,22 @@ cloud_config_modules: [set-passwords, ntp, timezone, runcmd]
 cloud_final_modules: [package-update-upgrade-install, scripts-per-once, scripts-per-boot, scripts-per-instance,
   scripts-user, final-message, power-state-change]
 """
+MASKED = [
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+]
 SECTOR = 512
 FIRST_SECTOR = 2048
 DISK_MIB = 2048
-
-RECIPE: list[object] = [1, PACKAGES, INITRD_MODULES, GRUB_MODULES, KERNEL_LINE, CLOUD_CONFIG, DISK_MIB]
 
 
 def build(name: str, mirror: str, target: Path, execute: Callable[[Sequence[str]], None]) -> None:
     """One file: NAME.qcow2."""
     root, raw = target / "root", target / "disk.raw"
-    execute([*install_command(SUITES[name], mirror), str(root), mirror])
+    execute([*install_command(SUITES[name]), str(root), mirror])
     boot, core = bootloader(root, execute)
     offset = FIRST_SECTOR * SECTOR
     with raw.open("wb") as disk:
@@ -59,12 +64,16 @@ def build(name: str, mirror: str, target: Path, execute: Callable[[Sequence[str]
     shutil.rmtree(root)
 
 
-def install_command(suite: str, mirror: str) -> list[str]:
+def recipe(suite: str) -> list[object]:
+    """What an image is made of: another recipe is another image."""
+    return [1, install_command(suite), GRUB_MODULES, KERNEL_LINE, DISK_MIB]
+
+
+def install_command(suite: str) -> list[str]:
     """Everything but the place and the mirror, which stand last."""
-    del mirror
     hooks = [
         'chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service ssh.service',
-        'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service dpkg-db-backup.timer',
+        f'chroot "$1" systemctl mask {" ".join(MASKED)}',
         f"printf %s '{CLOUD_CONFIG}' > \"$1/etc/cloud/cloud.cfg.d/90-lab.cfg\"",
         'echo "LABEL=root / ext4 errors=remount-ro 0 1" > "$1/etc/fstab"',
         'ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"',

@@ -13,7 +13,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._lab import _debian, _
 
 GUEST_RECIPES: dict[str, list[object]] = {
     "tiny": _tiny.RECIPE,
-    **{name: [suite, *_debian.RECIPE] for name, suite in _debian.SUITES.items()},
+    **{name: _debian.recipe(suite) for name, suite in _debian.SUITES.items()},
 }
 
 
