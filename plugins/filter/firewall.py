@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
-
-from netaddr import IPNetwork
 
 Records = list[dict[str, Any]]
 
@@ -18,6 +17,8 @@ NET = "net"
 # The firewall itself, where a zone's name is not taken.
 SELF = "$FW"
 _LOG = "info"
+# RFC 1918; is_private of the standard library is more than that
+_PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
 def _numbered(name: str, records: Records | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -39,8 +40,9 @@ def _link_of_network(network: dict[str, Any]) -> str:
     return str(network.get("bridge") or network["interface"])
 
 
-def _cidr(text: Any) -> IPNetwork:
-    return IPNetwork(str(text)).cidr
+def cidr(text: Any) -> IPv4Network:
+    """Return the network of an address with its prefix length; without one it is the address alone."""
+    return IPv4Interface(str(text)).network
 
 
 def _uplink_options(uplinks: Records, link: str) -> list[str]:
@@ -170,7 +172,7 @@ def arrival_zones(source: str, networks: Records | None, uplinks: Records | None
     for network in networks or []:
         if not network.get("address"):
             unknown.append(zone_of(network))
-        elif _cidr(network["address"]) in _cidr(source) or _cidr(source) in _cidr(network["address"]):
+        elif cidr(network["address"]).overlaps(cidr(source)):
             overlapping.append(zone_of(network))
     return list(dict.fromkeys([*zones, *overlapping, *unknown]))
 
@@ -186,7 +188,7 @@ def _management_rules(
         for zone in arrival_zones(str(source), networks, uplinks):
             yield {
                 "action": "ACCEPT",
-                "source": _located(zone, str(_cidr(source))),
+                "source": _located(zone, str(cidr(source))),
                 "dest": SELF,
                 "proto": ["tcp"],
                 "dport": [str(management.get("port", 22))],
@@ -304,7 +306,7 @@ def firewall_stoppedrules(
             rows.append(
                 {
                     "action": "ACCEPT",
-                    "source": f"{link}:{_cidr(source)}",
+                    "source": f"{link}:{cidr(source)}",
                     "dest": SELF,
                     "proto": ["tcp"],
                     "dport": [str(management.get("port", 22))],
@@ -319,7 +321,9 @@ def masqueraded(network: dict[str, Any]) -> bool:
     if not network.get("address"):
         return False
     chosen = network.get("masquerade")
-    return _cidr(network["address"]).network.is_ipv4_private_use() if chosen is None else bool(chosen)
+    if chosen is not None:
+        return bool(chosen)
+    return any(cidr(network["address"]).subnet_of(private) for private in _PRIVATE)
 
 
 class FilterModule:

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from netaddr import IPNetwork
-
-from ansible_collections.ursa.kvmnet.plugins.filter.firewall import SELF, Records, _numbered, link_of, masqueraded
+from ansible_collections.ursa.kvmnet.plugins.filter.firewall import (
+    SELF,
+    Records,
+    _numbered,
+    cidr,
+    link_of,
+    masqueraded,
+)
 
 # Before the marks of connections, so that it is absolute; after them, so that replies go back the way they came.
 DESTINATIONS, GUESTS, SOURCES = 1000, 11000, 11500
@@ -75,7 +80,7 @@ def firewall_providers(uplinks: Records | None) -> Records | None:
         if shared:
             row["address"] = None if address is None else address.partition("/")[0]
         if address is not None and "/" in address:
-            row["network"] = str(IPNetwork(address).cidr)
+            row["network"] = str(cidr(address))
         given = uplink.get("gateway_mac")
         if given or shared:
             row["gateway_mac"] = [str(mac) for mac in (given if isinstance(given, list) else [given or "learn"])]
@@ -134,7 +139,7 @@ def firewall_snat(networks: Records | None, uplinks: Records | None = None) -> R
     if networks is None and uplinks is None:
         return None
     hidden = [
-        (origin, str(IPNetwork(str(network["address"])).cidr), str(network.get("bridge") or network.get("interface")))
+        (origin, str(cidr(network["address"])), str(network.get("bridge") or network.get("interface")))
         for origin, network in _numbered("kvmnet_networks", networks)
         if masqueraded(network)
     ]
