@@ -37,6 +37,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import (
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan
 
+# What of a machine's topology its power supply needs
+SWITCHED_ON_WITH = ("nics", "address", "host_vars")
 Topology = Mapping[str, Any]
 LEFTOVERS = ("inventory.yml", "host_vars", "ssh_config", "known_hosts", "connect", "machines", "stations", "images")
 
@@ -239,7 +241,7 @@ class Lab:
             self.save()
             machine.install(spec, image, public_key)
         record = {"fingerprint": fingerprint, "cards": cards, "supply": None, "image": str(image)}
-        record |= {key: spec[key] for key in ("nics", "address")}
+        record |= {key: spec[key] for key in SWITCHED_ON_WITH}
         self.state["machines"][name] = record
         record["supply"] = machine.power_on(spec, image, self.programs)
         self.save()
@@ -268,7 +270,7 @@ class Lab:
         """Boot it, without waiting."""
         record = self.state["machines"][name]
         if not alive(record.get("supply")):
-            spec = {"name": name, "nics": record["nics"]}
+            spec = {"name": name, **{key: record[key] for key in SWITCHED_ON_WITH}}
             record["supply"] = Machine(self.dir, name).power_on(spec, Path(record["image"]), self.programs)
             self.save()
 

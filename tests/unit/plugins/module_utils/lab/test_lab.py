@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._lab import _access, _lab, _steps, _system
+from ansible_collections.ursa.kvmnet.plugins.module_utils._lab import _access, _lab, _machine, _steps, _system
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._images import host_command, image_path
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._lab import Lab
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._machine import Machine
@@ -247,6 +247,43 @@ def test_power_in_check_mode_says_what_it_would_do(lab: Lab) -> None:
     for state in ("powered_off", "power_cycled"):
         result = power.run(state, check_mode=True)
         assert [change["name"] for change in result["changes"]] == ["ursa"]
+
+
+def test_a_machine_is_switched_on_as_it_was_built(lab: Lab, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the power supply runs must not depend on who switches it on."""
+    runs: list[Any] = []
+
+    def spawn(argv: list[str], _log: Path) -> dict[str, int]:
+        runs.append(json.loads(Path(argv[-1]).read_text(encoding="utf-8")))
+        world.running.add(20)
+        return {"pid": 20, "start": 1}
+
+    monkeypatch.setattr(_machine, "spawn", spawn)
+    monkeypatch.setattr(_machine, "out_of_session", lambda argv, _name: argv)
+    monkeypatch.setattr(_machine.Machine, "_make_tun", lambda _self: None)
+    monkeypatch.setattr(_lab, "run_steps", lambda _steps: None)
+    monkeypatch.setattr(_lab, "namespace_pids", lambda _name: [])
+    monkeypatch.setattr(_lab, "end", lambda *_args: world.running.clear())
+    world.running.discard(10)
+    assert lab._boot_if_needed(MACHINE, "ssh-ed25519 KEY")
+    lab.power_off("ursa")
+    assert not lab.running("ursa")
+    lab.power_on("ursa")
+    assert lab.running("ursa")
+    assert runs[0] == runs[1]
+
+
+def test_a_power_cut_hangs_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    commands = {31: ["nc", "172.20.1.130", "22"], 32: ["nc", "172.20.1.254", "22"]}
+    pids = {"kvmnet-controller": [{"pid": pid, "start": 1} for pid in commands]}
+    monkeypatch.setattr(_lab, "namespace_pids", lambda name: pids.get(name, []))
+    monkeypatch.setattr(_lab, "arguments", commands.__getitem__)
+    monkeypatch.setattr(_lab, "run_steps", lambda _steps: None)
+    monkeypatch.setattr(_lab, "end", lambda record, _patience=0.0: ended.append(record["pid"]) if record else None)
+    lab.state["machines"]["ursa"]["address"] = "172.20.1.130"
+    lab.power_off("ursa")
+    assert ended == [31, 10]
 
 
 def test_a_process_is_known_by_its_start(tmp_path: Path) -> None:
