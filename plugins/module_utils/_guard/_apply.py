@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 STATE = Path("/var/lib/kvmnet/guard")
 LOCK = Path("/run/lock/kvmnet.lock")
-FIREWALL = Path("/var/lib/shorewall/firewall")
+# The program that knows what the kernel holds, for each of Shorewall's two.
+FIREWALLS = {"shorewall": "iptables", "shorewall6": "ip6tables"}
 COMMAND_TIMEOUT = 120
 LINK_TIMEOUT = 10.0
 _UNIT_INVERSE = {
@@ -211,17 +212,22 @@ def _step_unit(key: str, args: dict[str, Any]) -> None:
         run(["systemctl", action, key])
 
 
-def firewall_started() -> bool:
+def firewall_script(product: str) -> Path:
+    """Return where the compiled script of one of Shorewall's programs is."""
+    return Path("/var/lib", product, "firewall")
+
+
+def firewall_started(product: str = "shorewall") -> bool:
     """Whether Shorewall says that it is started."""
     return (
-        shutil.which("shorewall") is not None
-        and subprocess.run(["shorewall", "status"], capture_output=True, check=False).returncode == 0
+        shutil.which(product) is not None
+        and subprocess.run([product, "status"], capture_output=True, check=False).returncode == 0
     )
 
 
-def has_chain(name: str) -> bool:
+def has_chain(name: str, program: str = "iptables") -> bool:
     """Whether the kernel's filter table has a chain."""
-    argv = ["iptables", "-w", "10", "-n", "-L", name]
+    argv = [program, "-w", "10", "-n", "-L", name]
     return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 
@@ -232,27 +238,28 @@ def rules_mark(script: bytes) -> str:
 
 
 def _step_shorewall(key: str, args: dict[str, Any]) -> None:
-    started = firewall_started()
-    if not FIREWALL.is_file():
+    script = firewall_script(key)
+    started = firewall_started(key)
+    if not script.is_file():
         # There was none before the change that is being undone.
         if started:
-            run(["shorewall", "clear"])
+            run([key, "clear"])
         return
     if not started:
-        run([str(FIREWALL), "start"])
+        run([str(script), "start"])
     elif args.get("routing", True):
-        run([str(FIREWALL), "reload"])
+        run([str(script), "reload"])
     else:
         # Setting up unchanged routing anew would cost packets.
-        run([str(FIREWALL), "-n", "reload"])
+        run([str(script), "-n", "reload"])
     # Its exit code says nothing of what is loaded.
-    mark = rules_mark(FIREWALL.read_bytes())
-    if not firewall_started() or (mark and not has_chain(mark)):
+    mark = rules_mark(script.read_bytes())
+    if not firewall_started(key) or (mark and not has_chain(mark, FIREWALLS[key])):
         raise ApplyError("Shorewall's compiled script ran, but its rules are not loaded")
     if args.get("enable"):
-        run(["systemctl", "enable", "shorewall.service"])
+        run(["systemctl", "enable", f"{key}.service"])
         # The rules are loaded, so this only tells systemd, which would first wait for the whole network.
-        run(["systemctl", "start", "--no-block", "shorewall.service"])
+        run(["systemctl", "start", "--no-block", f"{key}.service"])
 
 
 def _step_command(key: str, args: dict[str, Any]) -> None:

@@ -15,14 +15,9 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _providers
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CONFIG, POSTCOMPILE
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import (
-    CONF,
-    CONF_TEMPLATE,
-    SERVICE_DEFAULTS,
-    Staging,
-    decode,
-)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, read_entries
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
 
@@ -117,52 +112,54 @@ class Request:
         management = self.params.get("management") or {}
         if management and "stoppedrules" in self.rows:
             yield from _checks.check_stopped(self.rows["stoppedrules"], management["sources"], management["port"])
-        template = staging.candidate.read(CONF_TEMPLATE)
+        template = staging.candidate.read(staging.family.conf_template)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
-        yield from obsolete_files(staging.candidate)
+        yield from obsolete_files(staging.candidate, staging.family)
         if providers:
             names = {str(entry.get("interface")) for entry in providers}
             yield from reverse_path_filters(staging.candidate, names)
 
     def stage(self) -> None:
         """Write everything into the candidate."""
-        staging, candidate = self.staging, self.staging.candidate
+        staging, candidate, family = self.staging, self.staging.candidate, self.staging.family
         for name, rows in self.rows.items():
             staging.stage_rows(name, rows)
         if self.settings:
-            staging.stage_assignments(CONF, "setting", self.settings, CONF_TEMPLATE)
+            staging.stage_assignments(family.conf, "setting", self.settings, family.conf_template)
         if self.variables:
-            staging.stage_assignments(f"{CONFIG}/params", "param", self.variables)
+            staging.stage_assignments(f"{family.config}/params", "param", self.variables)
         scripts = dict(self.params.get("scripts") or {})
         if self.providers is not None:
-            init = scripts["init"] if scripts.get("init") is not None else decode(candidate.read(f"{CONFIG}/init"))
+            init = scripts.get("init")
+            if init is None:
+                init = decode(candidate.read(f"{family.config}/init"))
             scripts["init"] = _conf.set_block(init, _BLOCK, _providers.init_block(self.providers))
         for option, name in SCRIPTS.items():
             if scripts.get(option) is not None:
-                staging.stage_text(f"{CONFIG}/{name}", "script", name, scripts[option])
-        path = f"{CONFIG}/postcompile"
+                staging.stage_text(f"{family.config}/{name}", "script", name, scripts[option])
+        path = f"{family.config}/postcompile"
         text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
         staging.stage_text(path, "script", "postcompile", text, routing=False)
         defaults = {
             str(key): _conf.to_text(value) for key, value in (self.params.get("service_defaults") or {}).items()
         }
         if defaults:
-            staging.stage_assignments(SERVICE_DEFAULTS, "service default", defaults)
+            staging.stage_assignments(family.service_defaults, "service default", defaults)
         if self.known and candidate.read(RT_TABLES) is None:
             # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
             staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
 
 
-def obsolete_files(candidate: Candidate) -> list[Problem]:
+def obsolete_files(candidate: Candidate, family: Family = IPV4) -> list[Problem]:
     """Refuse what is left over from older versions: Shorewall ignores it in silence, or rewrites it by itself."""
-    names = candidate.listdir(CONFIG)
+    names = candidate.listdir(family.config)
     found = []
     for name in names:
-        text = decode(candidate.read(f"{CONFIG}/{name}")) if name in OBSOLETE else ""
+        text = decode(candidate.read(f"{family.config}/{name}")) if name in OBSOLETE else ""
         if any(line.strip() and not line.lstrip().startswith(("#", "?")) for line in text.splitlines()):
             found.append(
                 Problem(
-                    f"{CONFIG}/{name}",
+                    f"{family.config}/{name}",
                     None,
                     None,
                     name,

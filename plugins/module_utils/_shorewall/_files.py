@@ -11,15 +11,11 @@ from __future__ import annotations
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CONFIG, note_origins
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import note_origins
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, converge, parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, plan_rows
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
-
-CONF = f"{CONFIG}/shorewall.conf"
-# Where Debian keeps the file as it is delivered.
-CONF_TEMPLATE = "/usr/share/shorewall/configfiles/shorewall.conf"
-SERVICE_DEFAULTS = "/etc/default/shorewall"
 
 
 def decode(content: bytes | None) -> str:
@@ -35,8 +31,9 @@ def encode(text: str) -> bytes:
 class Staging:
     """What one module does to the files of the candidate, and the plan of it."""
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate, family: Family = IPV4) -> None:
         self.candidate = candidate
+        self.family = family
         self.plan = Plan()
         self.notes: list[str] = []
         self.files_changed = False
@@ -44,7 +41,7 @@ class Staging:
 
     def document(self, name: str) -> Document:
         """Return a file of rows as it will be."""
-        return parse(FILES[name], decode(self.candidate.read(f"{CONFIG}/{name}")))
+        return parse(FILES[name], decode(self.candidate.read(f"{self.family.config}/{name}")))
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of a file as they will be."""
@@ -52,7 +49,7 @@ class Staging:
 
     def stage_rows(self, name: str, rows: list[Row]) -> None:
         """Make a file hold exactly these rows; a file that says the same already is left as it is."""
-        spec, path = FILES[name], f"{CONFIG}/{name}"
+        spec, path = FILES[name], f"{self.family.config}/{name}"
         live = self.candidate.live(path)
         document = parse(spec, decode(live))
         changes = [Change("delete", "directive", f"{name}: {' '.join(line.text.split())}") for line in document.opaque]
@@ -79,7 +76,7 @@ class Staging:
             if live.get(name) != value:
                 before = {"value": (live.get(name), value)}
                 self.plan.add(Change("change" if name in live else "create", kind, name, before))
-        self._put(path, _conf.edit(text, wanted), routing=path == CONF)
+        self._put(path, _conf.edit(text, wanted), routing=path == self.family.conf)
 
     def stage_text(self, path: str, kind: str, name: str, text: str, routing: bool = True) -> None:
         """Make a file hold this text; an empty text removes it."""

@@ -14,13 +14,10 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _zones
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import (
-    STEP,
-    CompileResult,
-    is_installed,
-)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileResult, is_installed
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import CONF, CONF_TEMPLATE, Staging, decode
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import Neighbour
 
 
@@ -32,16 +29,16 @@ class InvalidError(Exception):
         self.problems = problems
 
 
-def _require_installed(check_mode: bool) -> None:
-    if not check_mode and not is_installed():
+def _require_installed(check_mode: bool, family: Family) -> None:
+    if not check_mode and not is_installed(family):
         raise InvalidError(
             [
                 Problem(
-                    "shorewall",
+                    family.product,
                     None,
                     None,
                     "not installed",
-                    "the package shorewall, installed before its configuration is written",
+                    f"the package {family.product}, installed before its configuration is written",
                 )
             ]
         )
@@ -53,8 +50,9 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     Raises:
         InvalidError: the input is wrong.
     """
-    _require_installed(check_mode)
-    staging = Staging(candidate)
+    family = IPV4
+    _require_installed(check_mode, family)
+    staging = Staging(candidate, family)
     present = [entry for entry in params["zones"] if entry.get("state") != "absent"]
     absent = {str(entry["name"]) for entry in params["zones"] if entry.get("state") == "absent"}
     rows, problems = _zones.read_zones(present, params.get("interfaces") or ())
@@ -66,8 +64,8 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
             if entry.get("interfaces") is not None or entry.get("hosts") is not None
         }
         rows = _zones.merge(have, rows, named, absent)
-    content = candidate.read(CONF)
-    settings = _conf.read(decode(candidate.read(CONF_TEMPLATE) if content is None else content))
+    content = candidate.read(family.conf)
+    settings = _conf.read(decode(candidate.read(family.conf_template) if content is None else content))
     places = {problem.place() for problem in problems}
     found = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT)
     problems += [problem for problem in found if problem.place() not in places]
@@ -77,7 +75,7 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     staging.stage_rows("interfaces", rows.interfaces)
     staging.stage_rows("hosts", rows.hosts)
     if staging.files_changed:
-        candidate.step(*STEP, origins=staging.notes, routing=staging.routing)
+        candidate.step(*family.step, origins=staging.notes, routing=staging.routing)
     return staging
 
 
@@ -87,8 +85,9 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
     Raises:
         InvalidError: the input is wrong.
     """
-    _require_installed(check_mode)
-    staging = Staging(candidate)
+    family = IPV4
+    _require_installed(check_mode, family)
+    staging = Staging(candidate, family)
     request = Request(staging, params, neighbour)
     request.check()
     if request.problems:
@@ -103,9 +102,11 @@ def compile_and_plan(staging: Staging) -> CompileResult:
     Raises:
         CompileError: the compiler refuses it.
     """
-    result = _compile.compile_staged(staging.candidate, staging.routing, staging.notes)
+    result = _compile.compile_staged(staging.candidate, staging.routing, staging.notes, staging.family)
     if result.action == "start":
-        staging.plan.add(Change("create", "firewall", "shorewall", note="start"))
+        staging.plan.add(Change("create", "firewall", staging.family.product, note="start"))
     elif result.reason:
-        staging.plan.add(Change("change", "firewall", "shorewall", note=f"{result.action}, since {result.reason}"))
+        staging.plan.add(
+            Change("change", "firewall", staging.family.product, note=f"{result.action}, since {result.reason}")
+        )
     return result
