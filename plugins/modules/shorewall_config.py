@@ -110,6 +110,18 @@ options:
     description: From where the host is managed. O(stoppedrules) that would not admit it are refused.
     type: dict
     suboptions:
+  files:
+    description:
+      - Files below C(/etc/shorewall) as text, by name, such as C(blrules), C(macro.Backup) or C(action.Knock). An empty
+        text removes one.
+      - Also for a file of rows that says more than rows can, such as one with C(?if). It cannot be given as rows too.
+    type: dict
+  pin_gateways:
+    description:
+      - Whether the MAC addresses of gateways on shared interfaces are also set in the C(init) script. Without them
+        Shorewall's own C(restore), C(try) and C(safe-reload) end with the firewall stopped.
+    type: bool
+    default: true
       sources:
         description: Addresses or networks.
         type: list
@@ -120,7 +132,8 @@ options:
         type: int
         default: 22
 notes:
-  - Providers that share an interface also get their gateways' MAC addresses pinned in the C(init) script.
+  - Files of older versions that Shorewall ignores or rewrites, such as C(masq) or C(routestopped), are refused. Options
+    that are no more are warned about. Both say what took their place.
 seealso:
   - module: ursa.kvmnet.shorewall_zone
   - module: ursa.kvmnet.network_guard
@@ -229,3 +242,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    for leftover in staging.leftovers:
+        module.warn(str(leftover))

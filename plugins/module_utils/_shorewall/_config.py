@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _providers
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _leftovers, _providers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
@@ -26,6 +26,8 @@ RT_TABLES = "/etc/iproute2/rt_tables"
 SYSCTL_FILES = ("/etc/sysctl.conf",)
 SYSCTL_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
 _RP_FILTER = re.compile(r"^\s*-?\s*net[./]ipv4[./]conf[./](?P<name>\S+?)[./]rp_filter\s*=\s*1\s*$")
+# Not what an editor or the package manager leaves behind: Shorewall never reads that.
+_FILE_NAME = re.compile(r"(?!.*(?:^|/)\.)[\w.+-]+(?:/[\w.+-]+)*(?<!\.bak)(?<!\.annotated)")
 _BLOCK = "gateways of shared interfaces"
 
 
@@ -44,6 +46,8 @@ class Request:
         self.problems: list[Problem] = []
         self.rows: dict[str, list[Row]] = {}
         self.providers: list[dict[str, Any]] | None = None
+        # First, so that rows are checked against what these files will say.
+        self._stage_texts()
         self._read_providers(neighbour)
         self._read_rows()
         self.settings = self._assignments("settings")
@@ -60,10 +64,31 @@ class Request:
                 )
         return wanted
 
+    def _stage_texts(self) -> None:
+        """Stage the files that are given as text."""
+        family = self.staging.family
+        given = {*(name for name in ROW_FILES if self.params.get(name) is not None)}
+        given |= {SCRIPTS[name] for name, text in (self.params.get("scripts") or {}).items() if text is not None}
+        given |= {name for name in ("params",) if self.params.get(name)}
+        given |= {f"{family.product}.conf"} if self.params.get("settings") else set()
+        for name, value in (self.params.get("files") or {}).items():
+            text = "" if value is None else str(value)
+            if not _FILE_NAME.fullmatch(str(name)) or name == "postcompile":
+                allowed = f"the name of a file below {family.config}, but postcompile"
+                self.problems.append(Problem("files", None, str(name), name, allowed))
+            elif name in given:
+                allowed = f"either this text or the option that writes {name}, not both"
+                self.problems.append(Problem("files", None, str(name), "a text", allowed))
+            elif name in OBSOLETE and _leftovers.says_something(text):
+                self.problems.append(Problem("files", None, name, "a text", f"no text: Shorewall has {OBSOLETE[name]}"))
+            else:
+                self.staging.stage_text(f"{family.config}/{name}", "file", str(name), text)
+                self.staging.notes.append(f"{name}:0:files.{name}")
+
     def _read_providers(self, neighbour: _providers.Neighbour) -> None:
         entries = self.params.get("providers")
         known = _providers.known_providers(self.staging.rows("providers"))
-        self.known = known
+        self.known = self.before = known
         if entries is None:
             return
         listed = [{key: value for key, value in entry.items() if value is not None} for entry in entries]
@@ -76,7 +101,7 @@ class Request:
         for name in ROW_FILES:
             entries = self.params.get(name)
             if name == "providers" and self.providers is not None:
-                entries = _providers.split_macs(self.providers)
+                entries = _providers.split_macs(self.providers, self.before)
             elif name == "mangle" and entries is not None:
                 entries, problems = _providers.fill_marks(entries, self.known)
                 self.problems += problems
@@ -114,8 +139,8 @@ class Request:
             yield from _checks.check_stopped(self.rows["stoppedrules"], management["sources"], management["port"])
         template = staging.candidate.read(staging.family.conf_template)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
-        yield from obsolete_files(staging.candidate, staging.family)
-        if providers:
+        yield from _leftovers.obsolete_files(staging.candidate, staging.family)
+        if providers and version == 4:
             names = {str(entry.get("interface")) for entry in providers}
             yield from reverse_path_filters(staging.candidate, names)
 
@@ -133,13 +158,12 @@ class Request:
             init = scripts.get("init")
             if init is None:
                 init = decode(candidate.read(f"{family.config}/init"))
-            scripts["init"] = _conf.set_block(init, _BLOCK, _providers.init_block(self.providers))
+            rest = _conf.set_block(init, _BLOCK, "")
+            body = _providers.init_block(self.providers, rest) if self.params.get("pin_gateways", True) else ""
+            scripts["init"] = _conf.set_block(init, _BLOCK, body)
         for option, name in SCRIPTS.items():
             if scripts.get(option) is not None:
                 staging.stage_text(f"{family.config}/{name}", "script", name, scripts[option])
-        path = f"{family.config}/postcompile"
-        text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
-        staging.stage_text(path, "script", "postcompile", text, routing=False)
         defaults = {
             str(key): _conf.to_text(value) for key, value in (self.params.get("service_defaults") or {}).items()
         }
@@ -153,6 +177,12 @@ class Request:
 def obsolete_files(candidate: Candidate, family: Family = IPV4) -> list[Problem]:
     """Refuse what is left over from older versions: Shorewall ignores it in silence, or rewrites it by itself."""
     names = candidate.listdir(family.config)
+        if not any(path.startswith(f"{family.config}/") for path in candidate.entries):
+            # A configuration that is as wanted needs nothing of ours beside it.
+            return
+        path = f"{family.config}/postcompile"
+        text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
+        staging.stage_text(path, "script", "postcompile", text, routing=False)
     found = []
     for name in names:
         text = decode(candidate.read(f"{family.config}/{name}")) if name in OBSOLETE else ""

@@ -14,6 +14,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _con
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import note_origins
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, converge, parse
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import Leftover
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, plan_rows
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
@@ -37,6 +38,7 @@ class Staging:
         self.plan = Plan()
         self.notes: list[str] = []
         self.files_changed = False
+        self.leftovers: list[Leftover] = []
         self.routing = False
 
     def document(self, name: str) -> Document:

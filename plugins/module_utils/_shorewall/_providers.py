@@ -94,9 +94,17 @@ def resolve_macs(
     return problems
 
 
-def split_macs(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the providers with their first gateway MAC each: the one that a row has place for."""
-    return [{**entry, "gateway_mac": (entry.get("gateway_mac") or [None])[0]} for entry in entries]
+def split_macs(entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the providers with their first gateway MAC each: the one that a row has place for.
+
+    One that stands on the host already is spelt as it is there.
+    """
+    rows = []
+    for entry in entries:
+        mac = (entry.get("gateway_mac") or [None])[0]
+        pinned = str(known.get(str(entry.get("name")), {}).get("gateway_mac") or "")
+        rows.append({**entry, "gateway_mac": pinned if mac and normalise_mac(pinned) == mac else mac})
+    return rows
 
 
 def further_mac_rules(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -114,16 +122,19 @@ def further_mac_rules(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, An
     return rules
 
 
-def init_block(entries: Iterable[Mapping[str, Any]]) -> str:
+def init_block(entries: Iterable[Mapping[str, Any]], rest: str = "") -> str:
     """Return the lines of the C(init) script that pin the gateways of shared interfaces.
 
-    Without them Shorewall's own restore, try and safe-* end in the stopped state.
+    Without them Shorewall's own restore, try and safe-* end in the stopped state. What the rest of the script says
+    already is not said again.
     """
     lines = []
     for entry in entries:
         if entry.get("address") and entry.get("gateway_mac"):
             parts = [re.sub(r"\W", "_", str(entry[key])).upper() for key in ("interface", "name")]
-            lines.append(f"SW_{parts[0]}_{parts[1]}_MAC={entry['gateway_mac'][0]}\n")
+            name = f"SW_{parts[0]}_{parts[1]}_MAC"
+            if (name, entry["gateway_mac"][0]) not in there:
+                lines.append(f"{name}={entry['gateway_mac'][0]}\n")
     return "".join(lines)
 
 
@@ -142,6 +153,9 @@ def fill_marks(
                 variable, place = locate(str(rule.get("origin") or ""), "mangle", index)
                 problems.append(
                     Problem(
+    there = {
+        (found[1], normalise_mac(found[2])) for found in re.finditer(r"(?m)^\s*(SW_\w+_MAC)=[\"']?([\w:~-]+)", rest)
+    }
                         variable,
                         place,
                         "provider",

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _zones
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _leftovers, _zones
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileResult, is_installed
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
@@ -71,9 +71,10 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     problems += [problem for problem in found if problem.place() not in places]
     if problems:
         raise InvalidError(problems)
-    staging.stage_rows("zones", rows.zones)
-    staging.stage_rows("interfaces", rows.interfaces)
-    staging.stage_rows("hosts", rows.hosts)
+    for name, wanted in (("zones", rows.zones), ("interfaces", rows.interfaces), ("hosts", rows.hosts)):
+        # Directives between rows that stay are not ours to remove.
+        if params["exclusive"] or wanted != staging.rows(name):
+            staging.stage_rows(name, wanted)
     if staging.files_changed:
         candidate.step(*family.step, origins=staging.notes, routing=staging.routing)
     return staging
@@ -98,6 +99,7 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
 
 def compile_and_plan(staging: Staging) -> CompileResult:
     """Compile what is staged, if it is not compiled yet, and plan what the firewall has to do.
+    staging.leftovers = _leftovers.find(candidate, staging.family)
 
     Raises:
         CompileError: the compiler refuses it.

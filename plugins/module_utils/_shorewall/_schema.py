@@ -122,6 +122,7 @@ _FILES = (
             ),
         ),
         label=("zone", "interface", "addresses"),
+        ordered=False,
         routing=True,
     ),
     FileSpec(
