@@ -335,8 +335,19 @@ MAC = Kind("MAC address", _mac)
 PORT = Kind("port", _one_port)
 PORTS = Kind("port or range", _port_range)
 INTERFACE = Kind("interface name", _interface)
+RATE = pattern(
+    "rate",
+    r"([sd]:)?[1-9]\d{0,5}/(sec|min|hour|day)(:[1-9]\d{0,3})?",
+    "a rate such as 10/min (or sec, hour, day), with s: before it for each source alone, :5 after it for a burst of 5",
+)
 LOG = either(
-    "`true` or syslog level", True, choice("debug", "info", "notice", "warning", "err", "crit", "alert", "emerg")
+    "`true`, syslog level, or `NFLOG(group)`",
+    True,
+    pattern(
+        "level",
+        r"debug|info|notice|warning|err|crit|alert|emerg|NFLOG(\(\d{1,5}\))?",
+        "one of debug, info, notice, warning, err, crit, alert, emerg, or NFLOG(group)",
+    ),
 )
 ZONE = Kind("zone name", _zone)
 PROVIDER = Kind("name", _provider)
