@@ -103,13 +103,6 @@ options:
       scfilter:
         description: Filters what show connections prints.
         type: str
-  service_defaults:
-    description: Settings for C(/etc/default/shorewall), such as C(SAFESTOP).
-    type: dict
-  management:
-    description: From where the host is managed. O(stoppedrules) that would not admit it are refused.
-    type: dict
-    suboptions:
   files:
     description:
       - Files below C(/etc/shorewall) as text, by name, such as C(blrules), C(macro.Backup) or C(action.Knock). An empty
@@ -122,6 +115,13 @@ options:
         Shorewall's own C(restore), C(try) and C(safe-reload) end with the firewall stopped.
     type: bool
     default: true
+  service_defaults:
+    description: Settings for C(/etc/default/shorewall), such as C(SAFESTOP).
+    type: dict
+  management:
+    description: From where the host is managed. O(stoppedrules) that would not admit it are refused.
+    type: dict
+    suboptions:
       sources:
         description: Addresses or networks.
         type: list
@@ -235,6 +235,8 @@ def main() -> None:
         module.fail_json(**report(error.problems))
     except (ApplyError, CompileError) as error:
         module.fail_json(msg=str(error))
+    for leftover in staging.leftovers:
+        module.warn(str(leftover))
     for warning in result.warnings:
         module.warn(f"Shorewall's compiler: {warning}")
     module.exit_json(**staging.plan.to_result(), compiled=result.compiled)
@@ -242,5 +244,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    for leftover in staging.leftovers:
-        module.warn(str(leftover))

@@ -16,7 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _leftovers, _providers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, read_entries
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
@@ -169,6 +169,12 @@ class Request:
         }
         if defaults:
             staging.stage_assignments(family.service_defaults, "service default", defaults)
+        if not any(path.startswith(f"{family.config}/") for path in candidate.entries):
+            # A configuration that is as wanted needs nothing of ours beside it.
+            return
+        path = f"{family.config}/postcompile"
+        text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
+        staging.stage_text(path, "script", "postcompile", text, routing=False)
         if self.known and candidate.read(RT_TABLES) is None:
             # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
             staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
@@ -177,12 +183,6 @@ class Request:
 def obsolete_files(candidate: Candidate, family: Family = IPV4) -> list[Problem]:
     """Refuse what is left over from older versions: Shorewall ignores it in silence, or rewrites it by itself."""
     names = candidate.listdir(family.config)
-        if not any(path.startswith(f"{family.config}/") for path in candidate.entries):
-            # A configuration that is as wanted needs nothing of ours beside it.
-            return
-        path = f"{family.config}/postcompile"
-        text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
-        staging.stage_text(path, "script", "postcompile", text, routing=False)
     found = []
     for name in names:
         text = decode(candidate.read(f"{family.config}/{name}")) if name in OBSOLETE else ""

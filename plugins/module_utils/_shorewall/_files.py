@@ -37,8 +37,8 @@ class Staging:
         self.family = family
         self.plan = Plan()
         self.notes: list[str] = []
-        self.files_changed = False
         self.leftovers: list[Leftover] = []
+        self.files_changed = False
         self.routing = False
 
     def document(self, name: str) -> Document:

@@ -128,6 +128,9 @@ def init_block(entries: Iterable[Mapping[str, Any]], rest: str = "") -> str:
     Without them Shorewall's own restore, try and safe-* end in the stopped state. What the rest of the script says
     already is not said again.
     """
+    there = {
+        (found[1], normalise_mac(found[2])) for found in re.finditer(r"(?m)^\s*(SW_\w+_MAC)=[\"']?([\w:~-]+)", rest)
+    }
     lines = []
     for entry in entries:
         if entry.get("address") and entry.get("gateway_mac"):
@@ -153,9 +156,6 @@ def fill_marks(
                 variable, place = locate(str(rule.get("origin") or ""), "mangle", index)
                 problems.append(
                     Problem(
-    there = {
-        (found[1], normalise_mac(found[2])) for found in re.finditer(r"(?m)^\s*(SW_\w+_MAC)=[\"']?([\w:~-]+)", rest)
-    }
                         variable,
                         place,
                         "provider",

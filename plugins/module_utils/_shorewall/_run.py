@@ -94,12 +94,12 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
     if request.problems:
         raise InvalidError(request.problems)
     request.stage()
+    staging.leftovers = _leftovers.find(candidate, staging.family)
     return staging
 
 
 def compile_and_plan(staging: Staging) -> CompileResult:
     """Compile what is staged, if it is not compiled yet, and plan what the firewall has to do.
-    staging.leftovers = _leftovers.find(candidate, staging.family)
 
     Raises:
         CompileError: the compiler refuses it.
