@@ -16,10 +16,8 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import STAGING_OPTIONS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec, Kind
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import ROW_FILES
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import COMMENT, INLINE, ORIGIN, SECTION
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, SCRIPTS
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import ZONE_TYPES
 
 Spec = dict[str, Any]
 
@@ -28,8 +26,6 @@ _EXTRA: dict[str, Spec] = {
     "providers": {"gateway_mac": {"type": "list", "elements": "str"}, "network": {"type": "str"}},
     "mangle": {"provider": {"type": "str"}},
 }
-
-_FAMILY: Spec = {"family": {"type": "str", "choices": list(FAMILIES), "default": IPV4.name}}
 
 
 def _argument(kind: Kind) -> Spec:
@@ -60,9 +56,7 @@ def zone_arguments() -> Spec:
     """Return the arguments of shorewall_zone."""
     interface = row_arguments(FILES["interfaces"])
     part = {"name": interface["interface"], "options": interface["options"]}
-    types = list(dict.fromkeys((*FILES["zones"].options["type"].choices, *ZONE_TYPES)))
     zone = row_arguments(FILES["zones"]) | {
-        "type": {"type": "str", "choices": types},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "interfaces": _rows(part),
         "hosts": _rows(
@@ -73,7 +67,6 @@ def zone_arguments() -> Spec:
         "zones": _rows(zone) | {"required": True},
         "interfaces": _rows(part),
         "exclusive": {"type": "bool", "default": False},
-        **_FAMILY,
         **STAGING_OPTIONS,
     }
 
@@ -95,6 +88,5 @@ def config_arguments() -> Spec:
                 "port": {"type": "int", "default": 22},
             },
         },
-        **_FAMILY,
         **STAGING_OPTIONS,
     }

@@ -16,7 +16,6 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _leftovers, _providers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, read_entries
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
@@ -140,7 +139,7 @@ class Request:
         template = staging.candidate.read(staging.family.conf_template)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
         yield from _leftovers.obsolete_files(staging.candidate, staging.family)
-        if providers and version == 4:
+        if providers:
             names = {str(entry.get("interface")) for entry in providers}
             yield from reverse_path_filters(staging.candidate, names)
 
@@ -178,25 +177,6 @@ class Request:
         if self.known and candidate.read(RT_TABLES) is None:
             # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
             staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
-
-
-def obsolete_files(candidate: Candidate, family: Family = IPV4) -> list[Problem]:
-    """Refuse what is left over from older versions: Shorewall ignores it in silence, or rewrites it by itself."""
-    names = candidate.listdir(family.config)
-    found = []
-    for name in names:
-        text = decode(candidate.read(f"{family.config}/{name}")) if name in OBSOLETE else ""
-        if any(line.strip() and not line.lstrip().startswith(("#", "?")) for line in text.splitlines()):
-            found.append(
-                Problem(
-                    f"{family.config}/{name}",
-                    None,
-                    None,
-                    name,
-                    f"no file of this name: move its rows to {OBSOLETE[name]}, then delete it",
-                )
-            )
-    return found
 
 
 def reverse_path_filters(candidate: Candidate, interfaces: set[str]) -> list[Problem]:
