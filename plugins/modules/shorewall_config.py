@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - ursa.kvmnet.shorewall_filter.stoppedrules
   - ursa.kvmnet.shorewall_filter.conntrack
   - ursa.kvmnet.shorewall_filter.tunnels
+  - ursa.kvmnet.shorewall_filter.accounting
   - ursa.kvmnet.shorewall_routing.providers
   - ursa.kvmnet.shorewall_routing.rtrules
   - ursa.kvmnet.shorewall_routing.routes

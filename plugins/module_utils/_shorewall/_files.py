@@ -12,7 +12,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import note_origins
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, converge, parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._edit import converge
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import Leftover
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, plan_rows
@@ -54,7 +55,7 @@ class Staging:
         spec, path = FILES[name], f"{self.family.config}/{name}"
         live = self.candidate.live(path)
         document = parse(spec, decode(live))
-        changes = [Change("delete", "directive", f"{name}: {' '.join(line.text.split())}") for line in document.opaque]
+        changes = [Change("delete", spec.noun, " ".join(line.text.split())) for line in document.lost]
         changes += plan_rows(spec, document.rows, rows)
         for change in changes:
             self.plan.add(change)
