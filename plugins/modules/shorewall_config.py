@@ -42,8 +42,15 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - Shorewall 5.2 on the host. In check mode it may be missing.
+  - Shorewall 5.2 on the host, for IPv6 its package C(shorewall6). In check mode it may be missing.
 options:
+  family:
+    description:
+      - Which firewall of the host this is about. Shorewall is two programs, V(ipv4) with C(/etc/shorewall) and V(ipv6)
+        with C(/etc/shorewall6), which know nothing of each other.
+    type: str
+    choices: [ipv4, ipv6]
+    default: ipv4
   params:
     description: Shell variables for C(params), set beside those that stand there.
     type: dict

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError, has_chain, rules_mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._host import lost_routing
@@ -201,11 +202,11 @@ def origins(candidate: Candidate, family: Family = IPV4) -> dict[tuple[str, int]
     return result
 
 
-def note_origins(candidate: Candidate, name: str, text: str, wanted: Iterable[tuple[object, str]]) -> list[str]:
+def note_origins(spec: FileSpec, text: str, wanted: Iterable[tuple[object, str]]) -> list[str]:
     """Return the notes that let a later compiler error name the inventory key: one for each line of a row with one."""
-    spec = FILES[name]
     by_row = {row: origin for row, origin in wanted if origin}
-    return [f"{name}:{number}:{by_row[row]}" for number, row in number_rows(parse(spec, text)).items() if row in by_row]
+    rows = number_rows(parse(spec, text))
+    return [f"{spec.name}:{number}:{by_row[row]}" for number, row in rows.items() if row in by_row]
 
 
 def _drift(candidate: Candidate, family: Family) -> str:
@@ -218,7 +219,8 @@ def _drift(candidate: Candidate, family: Family) -> str:
         found[name] = [to_options(FILES[name], row) for row in parse(FILES[name], content).rows]
     # Whether an optional one is usable is Shorewall's own judgement.
     optional = {entry.get("interface") for entry in found["interfaces"] if "optional" in entry.get("options", ())}
-    return lost_routing(entry for entry in found["providers"] if entry.get("interface") not in optional)
+    watched = [entry for entry in found["providers"] if entry.get("interface") not in optional]
+    return lost_routing(watched, family.version)
 
 
 def ensure_compiled(candidate: Candidate) -> dict[str, CompileResult]:

@@ -16,6 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _leftovers, _providers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, read_entries
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
@@ -91,10 +92,18 @@ class Request:
         if entries is None:
             return
         listed = [{key: value for key, value in entry.items() if value is not None} for entry in entries]
-        _providers.assign_numbers(listed, known)
+        others = self._other_providers()
+        _providers.assign_numbers(listed, known, {int(entry["number"]) for entry in others.values()})
+        self.problems += _providers.check_disjoint(listed, others)
         self.problems += _providers.resolve_macs(listed, known, neighbour)
         self.providers = listed
         self.known = {str(entry["name"]): entry for entry in listed if entry.get("name")}
+
+    def _other_providers(self) -> dict[str, dict[str, Any]]:
+        """Return the providers of the other version of IP: both have their tables in one file of names."""
+        other = IPV6 if self.staging.family == IPV4 else IPV4
+        found = _providers.known_providers(Staging(self.staging.candidate, other).rows("providers"))
+        return {name: entry for name, entry in found.items() if str(entry.get("number", "")).isdigit()}
 
     def _read_rows(self) -> None:
         for name in ROW_FILES:
@@ -106,7 +115,7 @@ class Request:
                 self.problems += problems
                 entries = [*_providers.further_mac_rules(self.providers or ()), *entries]
             if entries is not None:
-                self.rows[name], problems = read_entries(FILES[name], entries)
+                self.rows[name], problems = read_entries(self.staging.files[name], entries)
                 self.problems += problems
 
     def check(self) -> None:
@@ -116,7 +125,7 @@ class Request:
         self.problems += [problem for problem in self._across() if problem.place() not in places]
 
     def _across(self) -> Iterator[Problem]:
-        staging = self.staging
+        staging, version = self.staging, self.staging.family.version
         zone_rows, interface_rows = staging.rows("zones"), staging.rows("interfaces")
         zones = _checks.zone_names(zone_rows)
         for name in ("policy", "rules"):
@@ -125,8 +134,8 @@ class Request:
         yield from _checks.check_interfaces_used(
             "rules", self.rows.get("rules", ()), interface_rows, staging.rows("hosts")
         )
-        yield from _checks.check_networks(self.rows)
-        yield from _checks.check_rules(self.rows.get("rules", ()))
+        yield from _checks.check_networks(self.rows, version)
+        yield from _checks.check_rules(self.rows.get("rules", ()), version)
         yield from _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))
         if self.providers is not None:
             yield from _checks.check_providers(self.providers, interface_rows)
@@ -135,11 +144,12 @@ class Request:
             yield from _checks.check_rtrules(self.rows["rtrules"], providers)
         management = self.params.get("management") or {}
         if management and "stoppedrules" in self.rows:
-            yield from _checks.check_stopped(self.rows["stoppedrules"], management["sources"], management["port"])
+            sources, port = management["sources"], management["port"]
+            yield from _checks.check_stopped(self.rows["stoppedrules"], sources, port, version)
         template = staging.candidate.read(staging.family.conf_template)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
         yield from _leftovers.obsolete_files(staging.candidate, staging.family)
-        if providers:
+        if providers and version == 4:
             names = {str(entry.get("interface")) for entry in providers}
             yield from reverse_path_filters(staging.candidate, names)
 

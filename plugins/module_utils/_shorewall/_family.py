@@ -70,7 +70,8 @@ class Family:
     @property
     def step(self) -> tuple[str, str, int]:
         """The candidate's step: kind, key and order."""
-        return "shorewall", self.product, 60
+        # IPv6 first: IPv4's script may close IPv6 as a whole, and must have the last word when IPv6's is undone.
+        return "shorewall", self.product, 60 if self.version == 4 else 59
 
 
 IPV4 = Family("ipv4", 4, "shorewall")

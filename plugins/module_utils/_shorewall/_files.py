@@ -17,7 +17,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._edit impor
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import Leftover
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, plan_rows
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
 
 def decode(content: bytes | None) -> str:
@@ -36,6 +36,7 @@ class Staging:
     def __init__(self, candidate: Candidate, family: Family = IPV4) -> None:
         self.candidate = candidate
         self.family = family
+        self.files = files_of(family)
         self.plan = Plan()
         self.notes: list[str] = []
         self.leftovers: list[Leftover] = []
@@ -44,7 +45,7 @@ class Staging:
 
     def document(self, name: str) -> Document:
         """Return a file of rows as it will be."""
-        return parse(FILES[name], decode(self.candidate.read(f"{self.family.config}/{name}")))
+        return parse(self.files[name], decode(self.candidate.read(f"{self.family.config}/{name}")))
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of a file as they will be."""
@@ -52,7 +53,7 @@ class Staging:
 
     def stage_rows(self, name: str, rows: list[Row]) -> None:
         """Make a file hold exactly these rows; a file that says the same already is left as it is."""
-        spec, path = FILES[name], f"{self.family.config}/{name}"
+        spec, path = self.files[name], f"{self.family.config}/{name}"
         live = self.candidate.live(path)
         document = parse(spec, decode(live))
         changes = [Change("delete", spec.noun, " ".join(line.text.split())) for line in document.lost]
@@ -65,7 +66,7 @@ class Staging:
         text = converge(document, rows) if changes else document.text
         self._put(path, text, routing=spec.routing)
         self.notes += note_origins(
-            self.candidate, name, text, [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]
+            spec, text, [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]
         )
 
     def stage_assignments(self, path: str, kind: str, wanted: dict[str, str], template: str = "") -> None:

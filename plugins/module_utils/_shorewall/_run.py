@@ -16,7 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, P
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _leftovers, _zones
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileResult, is_installed
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, IPV6, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import Neighbour
 
@@ -27,6 +27,11 @@ class InvalidError(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+def family_of(params: Mapping[str, Any]) -> Family:
+    """Return the firewall that a module's parameters are about."""
+    return FAMILIES.get(str(params.get("family")), IPV4)
 
 
 def _require_installed(check_mode: bool, family: Family) -> None:
@@ -50,12 +55,12 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     Raises:
         InvalidError: the input is wrong.
     """
-    family = IPV4
+    family = family_of(params)
     _require_installed(check_mode, family)
     staging = Staging(candidate, family)
     present = [entry for entry in params["zones"] if entry.get("state") != "absent"]
     absent = {str(entry["name"]) for entry in params["zones"] if entry.get("state") == "absent"}
-    rows, problems = _zones.read_zones(present, params.get("interfaces") or ())
+    rows, problems = _zones.read_zones(present, params.get("interfaces") or (), family)
     if not params["exclusive"]:
         have = _zones.ZoneRows(staging.rows("zones"), staging.rows("interfaces"), staging.rows("hosts"))
         named = {
@@ -67,7 +72,7 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     content = candidate.read(family.conf)
     settings = _conf.read(decode(candidate.read(family.conf_template) if content is None else content))
     places = {problem.place() for problem in problems}
-    found = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT)
+    found = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT, family)
     problems += [problem for problem in found if problem.place() not in places]
     if problems:
         raise InvalidError(problems)
@@ -86,7 +91,7 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
     Raises:
         InvalidError: the input is wrong.
     """
-    family = IPV4
+    family = family_of(params)
     _require_installed(check_mode, family)
     staging = Staging(candidate, family)
     request = Request(staging, params, neighbour)
@@ -94,8 +99,17 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
     if request.problems:
         raise InvalidError(request.problems)
     request.stage()
+    _give_up_ipv6(staging, request.settings)
     staging.leftovers = _leftovers.find(candidate, staging.family)
     return staging
+
+
+def _give_up_ipv6(staging: Staging, settings: Mapping[str, str]) -> None:
+    """Take IPv6's own firewall out of the boot when this one closes IPv6 as a whole: it would open it again."""
+    enabled = (staging.candidate.host_root / IPV6.enabled).exists()
+    if staging.family == IPV4 and settings.get("DISABLE_IPV6") == "Yes" and enabled:
+        staging.plan.add(Change("delete", "firewall", IPV6.product, note="stop and disable, since IPv6 is closed"))
+        staging.candidate.step("unit", f"{IPV6.product}.service", IPV6.step[2], action="disable-now")
 
 
 def compile_and_plan(staging: Staging) -> CompileResult:

@@ -38,7 +38,7 @@ class Host:
         monkeypatch.setattr(_compile, "is_installed", lambda _: True)
         monkeypatch.setattr(_compile, "compile_candidate", self.compile)
         monkeypatch.setattr(_compile, "has_chain", lambda name, _: name in self.chains)
-        monkeypatch.setattr(_compile, "lost_routing", lambda _: "")
+        monkeypatch.setattr(_compile, "lost_routing", lambda *_: "")
         (root / "etc/shorewall").mkdir(parents=True)
         (root / "etc/shorewall/rules").write_text("ACCEPT net $FW\n")
         enabled = root / IPV4.enabled
@@ -128,7 +128,7 @@ class TestWhenToCompile:
         first = host.candidate()
         compile_staged(first)
         host.load(first)
-        monkeypatch.setattr(_compile, "lost_routing", lambda _: "a table is empty")
+        monkeypatch.setattr(_compile, "lost_routing", lambda *_: "a table is empty")
         second = host.candidate()
         assert compile_staged(second).reason == "a table is empty"
         assert second.steps["shorewall", "shorewall"]["args"]["routing"] is True
@@ -177,7 +177,7 @@ class TestExplain:
         candidate.put("/etc/shorewall/rules", RULES)
         rows = parse(FILES["rules"], RULES).rows
         origins: list[tuple[Any, str]] = [(rows[0], ""), (rows[1], "kvmnet_rules[2]")]
-        candidate.step("shorewall", "shorewall", 60, origins=note_origins(candidate, "rules", RULES, origins))
+        candidate.step("shorewall", "shorewall", 60, origins=note_origins(FILES["rules"], RULES, origins))
         return candidate
 
     def test_names_the_inventory_key_and_the_row(self, tmp_path: Path) -> None:
