@@ -181,7 +181,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _packages
 
 SUBJECTS = ["links", "dnsmasq", "shorewall", "guests", "uplinks"]

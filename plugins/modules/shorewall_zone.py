@@ -180,7 +180,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import zone_arguments
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileError

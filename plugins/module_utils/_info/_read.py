@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import parse_links
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files import _leases, _units
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import has_chain, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _document
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options

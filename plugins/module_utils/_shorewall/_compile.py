@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError, has_chain, rules_mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain, rules_mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, Family

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import FIREWALLS, firewall_script
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import FIREWALLS, firewall_script
 
 
 @dataclass(frozen=True)
