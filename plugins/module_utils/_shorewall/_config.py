@@ -27,8 +27,8 @@ SYSCTL_FILES = ("/etc/sysctl.conf",)
 SYSCTL_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
 _RP_FILTER = re.compile(r"^\s*-?\s*net[./]ipv4[./]conf[./](?P<name>\S+?)[./]rp_filter\s*=\s*1\s*$")
 # Not what an editor or the package manager leaves behind: Shorewall never reads that.
-_FILE_NAME = re.compile(r"(?!.*(?:^|/)\.)[\w.+-]+(?:/[\w.+-]+)*(?<!\.bak)(?<!\.annotated)")
-_BLOCK = "gateways of shared interfaces"
+FILE_NAME = re.compile(r"(?!.*(?:^|/)\.)[\w.+-]+(?:/[\w.+-]+)*(?<!\.bak)(?<!\.annotated)")
+BLOCK = "gateways of shared interfaces"
 
 
 class Request:
@@ -73,7 +73,7 @@ class Request:
         given |= {f"{family.product}.conf"} if self.params.get("settings") else set()
         for name, value in (self.params.get("files") or {}).items():
             text = "" if value is None else str(value)
-            if not _FILE_NAME.fullmatch(str(name)) or name == "postcompile":
+            if not FILE_NAME.fullmatch(str(name)) or name == "postcompile":
                 allowed = f"the name of a file below {family.config}, but postcompile"
                 self.problems.append(Problem("files", None, str(name), name, allowed))
             elif name in given:
@@ -167,9 +167,9 @@ class Request:
             init = scripts.get("init")
             if init is None:
                 init = decode(candidate.read(f"{family.config}/init"))
-            rest = _conf.set_block(init, _BLOCK, "")
+            rest = _conf.set_block(init, BLOCK, "")
             body = _providers.init_block(self.providers, rest) if self.params.get("pin_gateways", True) else ""
-            scripts["init"] = _conf.set_block(init, _BLOCK, body)
+            scripts["init"] = _conf.set_block(init, BLOCK, body)
         for option, name in SCRIPTS.items():
             if scripts.get(option) is not None:
                 staging.stage_text(f"{family.config}/{name}", "script", name, scripts[option])
