@@ -14,7 +14,13 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _leftovers, _providers
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
+    _checks,
+    _conf,
+    _leftovers,
+    _optimize,
+    _providers,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
@@ -181,12 +187,26 @@ class Request:
         if not any(path.startswith(f"{family.config}/") for path in candidate.entries):
             # A configuration that is as wanted needs nothing of ours beside it.
             return
+        self._choose_level()
         path = f"{family.config}/postcompile"
         text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
         staging.stage_text(path, "script", "postcompile", text, routing=False)
         if self.known and candidate.read(RT_TABLES) is None:
             # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
             staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
+
+    def _choose_level(self) -> None:
+        """Have the compiler work as hard as the size of the configuration allows, unless the user says how hard."""
+        staging, family = self.staging, self.staging.family
+        if "OPTIMIZE" in self.settings:
+            return
+        content = staging.candidate.read(family.conf) or staging.candidate.read(family.conf_template)
+        current = _conf.read(decode(content)).get("OPTIMIZE")
+        rows = self.rows["rules"] if "rules" in self.rows else staging.rows("rules")
+        count = _optimize.count_rules((row.get("source"), row.get("dest")) for row in rows)
+        level = _optimize.choose(current, count, len(staging.rows("zones")))
+        if content is not None and level != (current or _optimize.ALL):
+            staging.stage_assignments(family.conf, "setting", {"OPTIMIZE": level}, family.conf_template)
 
 
 def reverse_path_filters(candidate: Candidate, interfaces: set[str]) -> list[Problem]:

@@ -76,11 +76,14 @@ class Staging:
             content = self.candidate.read(template)
         text = decode(content)
         live = _conf.read(decode(self.candidate.live(path)) if self.candidate.live(path) is not None else text)
+        # How the compiler works is nothing to the routing.
+        changed = {name for name, value in wanted.items() if live.get(name) != value}
+        routing = path == self.family.conf and (self.candidate.live(path) is None or bool(changed - {"OPTIMIZE"}))
         for name, value in wanted.items():
             if live.get(name) != value:
                 before = {"value": (live.get(name), value)}
                 self.plan.add(Change("change" if name in live else "create", kind, name, before))
-        self._put(path, _conf.edit(text, wanted), routing=path == self.family.conf)
+        self._put(path, _conf.edit(text, wanted), routing)
 
     def stage_text(self, path: str, kind: str, name: str, text: str, routing: bool = True) -> None:
         """Make a file hold this text; an empty text removes it."""
