@@ -123,6 +123,23 @@ options:
         Shorewall's own C(restore), C(try) and C(safe-reload) end with the firewall stopped.
     type: bool
     default: true
+  ipsets:
+    description:
+      - Named lists of addresses, kept as sets of the kernel. A rule names one with a plus sign, as in V(net:+blocked).
+        Looking an address up in it takes the same time for ten addresses and for ten thousand.
+      - Another list is loaded at once and whole, and neither compiles nor reloads anything. All are loaded again at
+        boot, before the rules.
+      - Lists that were given here before and no longer are, are dropped. The host needs the package C(ipset).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: What rules call it. Required.
+        type: str
+      entries:
+        description: Addresses and networks of the version of IP that O(family) says.
+        type: list
+        elements: str
   service_defaults:
     description: Settings for C(/etc/default/shorewall), such as C(SAFESTOP).
     type: dict

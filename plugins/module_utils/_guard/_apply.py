@@ -34,7 +34,11 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._exchange impor
     put_in_place,
     rename_exchange,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import step_shorewall
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import (
+    step_ipset,
+    step_ipset_prune,
+    step_shorewall,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
 
 if TYPE_CHECKING:
@@ -271,7 +275,9 @@ _STEPS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "networkd": _step_networkd,
     "ip": _step_ip,
     "unit": _step_unit,
+    "ipset": step_ipset,
     "shorewall": step_shorewall,
+    "ipset-prune": step_ipset_prune,
     "command": _step_command,
 }
 

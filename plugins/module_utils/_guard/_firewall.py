@@ -74,3 +74,29 @@ def step_shorewall(key: str, args: dict[str, Any]) -> None:
         run(["systemctl", "enable", f"{key}.service"])
         # The rules are loaded, so this only tells systemd, which would first wait for the whole network.
         run(["systemctl", "start", "--no-block", f"{key}.service"])
+
+
+def _named(path: str) -> set[str]:
+    text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
+    return set(re.findall(r"(?m)^swap \S+ (\S+)$", text))
+
+
+def step_ipset(key: str, args: dict[str, Any]) -> None:
+    """Load a file of address lists; each list is the old one or the new one at any instant.
+
+    Raises:
+        ApplyError: a list could not be loaded.
+    """
+    if _named(key):
+        run(["ipset", "restore"], stdin=Path(key).read_text(encoding="utf-8"))
+
+
+def step_ipset_prune(key: str, args: dict[str, Any]) -> None:
+    """Drop the address lists that no longer stand in the file, once no rule uses them any more.
+
+    Raises:
+        ApplyError: a list is in use.
+    """
+    there = set(run(["ipset", "list", "-n"]).split())
+    for name in sorted(there & set(args["names"]) - _named(key)):
+        run(["ipset", "destroy", name])

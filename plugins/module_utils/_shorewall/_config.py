@@ -17,14 +17,16 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
     _checks,
     _conf,
+    _ipsets,
     _leftovers,
+    _merge,
     _optimize,
     _providers,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, read_entries
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
 
 ROW_FILES = tuple(name for name in FILES if name not in ("zones", "interfaces", "hosts"))
@@ -51,11 +53,15 @@ class Request:
         self.params = params
         self.problems: list[Problem] = []
         self.rows: dict[str, list[Row]] = {}
+        self.glued: dict[str, list[Row]] = {}
+        # What others put beside it stays.
+        self.exclusive = bool(params.get("exclusive", True))
         self.providers: list[dict[str, Any]] | None = None
         # First, so that rows are checked against what these files will say.
         self._stage_texts()
         self._read_providers(neighbour)
         self._read_rows()
+        self.sets = self._read_sets()
         self.settings = self._assignments("settings")
         self.variables = self._assignments("params")
 
@@ -97,7 +103,11 @@ class Request:
         self.known = self.before = known
         if entries is None:
             return
+        named = {str(entry.get("name")) for entry in entries}
+        entries = _merge.present(_merge.numbered(entries, "providers"))
         listed = [{key: value for key, value in entry.items() if value is not None} for entry in entries]
+        if not self.exclusive:
+            listed += _providers.kept_providers(known, named)
         others = self._other_providers()
         _providers.assign_numbers(listed, known, {int(entry["number"]) for entry in others.values()})
         self.problems += _providers.check_disjoint(listed, others)
@@ -114,15 +124,31 @@ class Request:
     def _read_rows(self) -> None:
         for name in ROW_FILES:
             entries = self.params.get(name)
+            if entries is None:
+                continue
+            entries = _merge.numbered(entries, name)
             if name == "providers" and self.providers is not None:
-                entries = _providers.split_macs(self.providers, self.before)
-            elif name == "mangle" and entries is not None:
+                gone = [entry for entry in entries if entry.get(_merge.STATE) == _merge.ABSENT]
+                entries = gone + _providers.split_macs(self.providers, self.before)
+            elif name == "mangle":
                 entries, problems = _providers.fill_marks(entries, self.known)
                 self.problems += problems
                 entries = [*_providers.further_mac_rules(self.providers or ()), *entries]
-            if entries is not None:
-                self.rows[name], problems = read_entries(self.staging.files[name], entries)
-                self.problems += problems
+            spec = self.staging.files[name]
+            if self.exclusive:
+                merged = _merge.take_all(spec, entries)
+            else:
+                merged = _merge.merge(spec, self.staging.rows(name), entries)
+            self.rows[name], self.glued[name] = merged.rows, merged.glued
+            self.problems += merged.problems
+
+    def _read_sets(self) -> _ipsets.Sets | None:
+        entries = self.params.get("ipsets")
+        if entries is None:
+            return None
+        sets, problems = _ipsets.read_sets(entries, self.staging.family)
+        self.problems += problems
+        return sets
 
     def check(self) -> None:
         """Add what is wrong across files; a file that was not given counts as it will be on the host."""
@@ -154,6 +180,9 @@ class Request:
             yield from _checks.check_stopped(self.rows["stoppedrules"], sources, port, version)
         template = staging.candidate.read(staging.family.conf_template)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
+        if self.sets and self._setting("SAVE_IPSETS", "No") not in ("", "No"):
+            allowed = "No: what was saved when the firewall stopped would take the place of the lists given here"
+            yield Problem("settings", None, "SAVE_IPSETS", self._setting("SAVE_IPSETS", "No"), allowed)
         yield from _leftovers.obsolete_files(staging.candidate, staging.family)
         if providers and version == 4:
             names = {str(entry.get("interface")) for entry in providers}
@@ -163,7 +192,7 @@ class Request:
         """Write everything into the candidate."""
         staging, candidate, family = self.staging, self.staging.candidate, self.staging.family
         for name, rows in self.rows.items():
-            staging.stage_rows(name, rows)
+            staging.stage_rows(name, rows, not self.exclusive, self.glued[name])
         if self.settings:
             staging.stage_assignments(family.conf, "setting", self.settings, family.conf_template)
         if self.variables:
@@ -176,6 +205,11 @@ class Request:
             rest = _conf.set_block(init, BLOCK, "")
             body = _providers.init_block(self.providers, rest) if self.params.get("pin_gateways", True) else ""
             scripts["init"] = _conf.set_block(init, BLOCK, body)
+        if self.sets is not None:
+            _ipsets.stage(candidate, staging.plan, self.sets, family)
+            init = scripts.get("init")
+            init = decode(candidate.read(f"{family.config}/init")) if init is None else init
+            scripts["init"] = _conf.set_block(init, _ipsets.BLOCK, _ipsets.init_block(self.sets, family))
         for option, name in SCRIPTS.items():
             if scripts.get(option) is not None:
                 staging.stage_text(f"{family.config}/{name}", "script", name, scripts[option])
@@ -195,17 +229,22 @@ class Request:
             # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
             staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
 
+    def _setting(self, name: str, default: str) -> str:
+        """Return what a setting will be."""
+        candidate, family = self.staging.candidate, self.staging.family
+        content = candidate.read(family.conf) or candidate.read(family.conf_template)
+        return self.settings.get(name) or _conf.read(decode(content)).get(name) or default
+
     def _choose_level(self) -> None:
         """Have the compiler work as hard as the size of the configuration allows, unless the user says how hard."""
         staging, family = self.staging, self.staging.family
         if "OPTIMIZE" in self.settings:
             return
-        content = staging.candidate.read(family.conf) or staging.candidate.read(family.conf_template)
-        current = _conf.read(decode(content)).get("OPTIMIZE")
+        current = self._setting("OPTIMIZE", "")
         rows = self.rows["rules"] if "rules" in self.rows else staging.rows("rules")
         count = _optimize.count_rules((row.get("source"), row.get("dest")) for row in rows)
         level = _optimize.choose(current, count, len(staging.rows("zones")))
-        if content is not None and level != (current or _optimize.ALL):
+        if current and level != current:
             staging.stage_assignments(family.conf, "setting", {"OPTIMIZE": level}, family.conf_template)
 
 
