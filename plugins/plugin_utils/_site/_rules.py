@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
@@ -20,6 +21,8 @@ from ._links import FIREWALL_ZONE, UPLINK_ZONE, zone_of
 from ._read import Host, Row, hint
 from ._schema import PORT_PROTOCOLS
 
+# An IPv6 network, and a port
+_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](/\d+)?(?:(:)(\d+))?")
 EVERY_ZONE = "all"
 # Connections that stay in a zone as well
 EVERY_PAIR = "all+"
@@ -30,7 +33,7 @@ class End:
     """One end of a connection, read from C(zone), C(zone:address) or C(zone:address:port)."""
 
     zone: str
-    address: IPv4Network | None = None
+    address: IPv4Network | IPv6Network | None = None
     port: int | None = None
 
 
@@ -52,9 +55,12 @@ def _end(row: Row, key: str, known: list[str]) -> tuple[End | None, str]:
         return None, f"a zone of this host ({', '.join(known)}), alone or with an address, as in loc:172.20.1.107{say}"
     if not colon:
         return End(zone), ""
-    address, colon, port = rest.partition(":")
+    found = _BRACKETED.fullmatch(rest)
+    address, colon, port = (found[1] + (found[2] or ""), found[3], found[4]) if found else rest.partition(":")
     try:
-        return End(zone, t.NETWORK.read(address), t.PORT.read(port) if colon else None), ""
+        if rest.count(":") > 1 and not found:
+            raise t.WrongError("an IPv6 address in brackets, as in loc:[2001:db8::1] or loc:[2001:db8::]/64")
+        return End(zone, t.ANY_NETWORK.read(address), t.PORT.read(port) if colon else None), ""
     except t.WrongError as wrong:
         return None, f"zone, zone:address or zone:address:port, with {wrong}"
 
@@ -157,7 +163,7 @@ def _forward(row: Row, target: End | None) -> Iterator[Problem]:
     if (
         target.zone in (FIREWALL_ZONE, EVERY_ZONE, EVERY_PAIR)
         or target.address is None
-        or target.address.prefixlen != 32
+        or target.address.prefixlen != target.address.max_prefixlen
     ):
         yield row.problem(
             "to", "the zone and address of one machine, for DNAT, as in dmz:10.10.11.1 or dmz:10.10.11.1:80"

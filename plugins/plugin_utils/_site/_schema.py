@@ -30,9 +30,9 @@ MANAGEMENT = Table(
     (
         Key(
             "sources",
-            ListOf(t.NETWORK, least=1),
-            "Networks or addresses that hosts are managed from. They keep their access in every state of the "
-            "firewall, stopped included.",
+            ListOf(t.ANY_NETWORK, least=1),
+            "Networks or addresses, of IPv4 or IPv6, that hosts are managed from. They keep their access in every "
+            "state of the firewall, stopped included.",
             required=True,
         ),
         Key("port", t.PORT, "The port of SSH.", default="22"),
@@ -66,6 +66,17 @@ UPLINKS = Table(
             "gateway",
             t.either("address, or `dhcp`", "dhcp", t.ADDRESS),
             "The provider's gateway. Absent: point-to-point.",
+        ),
+        Key(
+            "address6",
+            t.CIDR6,
+            "The host's IPv6 address there. With one anywhere, IPv6 is let through as the zones and policies say; "
+            "without any it is closed.",
+        ),
+        Key(
+            "gateway6",
+            t.ADDRESS6,
+            "The provider's IPv6 gateway, often a link-local one such as `fe80::1`.",
         ),
         Key(
             "gateway_mac",
@@ -122,6 +133,12 @@ NETWORKS = Table(
         Key("ports", ListOf(t.INTERFACE), "Existing interfaces that become ports of the bridge."),
         Key("address", t.CIDR, "The host's own address there."),
         Key(
+            "address6",
+            t.CIDR6,
+            "The host's own IPv6 address there. On a bridge its prefix is 64 bits long, and guests give themselves "
+            "addresses out of it.",
+        ),
+        Key(
             "dhcp_range",
             ListOf(t.ADDRESS, least=2, most=2),
             "First and last address for guests without an address of their own.",
@@ -137,7 +154,7 @@ NETWORKS = Table(
             "masquerade",
             t.BOOL,
             "Whether its guests leave by the uplinks under the host's address.",
-            default="true for a private `address` (RFC 1918)",
+            default="true for a private `address` (RFC 1918), and for a unique local `address6` (fc00::/7)",
         ),
         Key("mtu", t.integer(576, 65535), "Largest packet, in bytes."),
         Key("isolated", t.BOOL, "Whether its guests are kept from reaching each other.", default="false"),
