@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 INVENTORY ?= article
 # What `make test` runs, in this order, on one lab; the rest takes longer and is for test-all
-SCENARIOS := site guests two_interface
+SCENARIOS := site guests two_interface samples
 SCENARIOS_MORE := fleet
 SCENARIO ?= $(SCENARIOS)
 # What builds the lab's images and machines

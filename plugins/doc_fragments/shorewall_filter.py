@@ -251,3 +251,65 @@ options:
             it.
         type: str
 """
+
+    ACCOUNTING = r"""
+options:
+  accounting:
+    description:
+      - What is counted. Without a section the rows count whatever passes, and the first ones make the chains.
+      - Without it the file is left as it is. An empty list takes every row out of it.
+    type: list
+    elements: dict
+    suboptions:
+      action:
+        description: V(COUNT), V(DONE), V(NFACCT(name\)), a chain, V(chain:COUNT) and the like. Required.
+        type: str
+      chain:
+        description: The chain that the row is added to.
+        type: str
+      source:
+        description: An interface, optionally with addresses as in V(eth0:192.0.2.0/24), or addresses.
+        type: str
+      dest:
+        description: An interface, optionally with addresses, or addresses.
+        type: str
+      proto:
+        description: Protocols, by name or number.
+        type: list
+        elements: str
+      dport:
+        description: Destination ports, ranges as C(first:last), service names, or ICMP types.
+        type: list
+        elements: str
+      sport:
+        description: Source ports.
+        type: list
+        elements: str
+      user:
+        description: The local user or group that sends, where the source is the firewall itself.
+        type: str
+      mark:
+        description: A mark that the packet or, with C(:C), the connection must have.
+        type: str
+      ipsec:
+        description: Whether IPsec encrypts the packet, and how.
+        type: str
+      headers:
+        description: IPv6 header types. Nothing in IPv4.
+        type: str
+      section:
+        description: The section that the row stands in. None by default; either all rows have one or none has.
+        type: str
+        choices: [PREROUTING, INPUT, OUTPUT, FORWARD, POSTROUTING]
+      comment:
+        description: A comment that Shorewall writes into the generated rules.
+        type: str
+      matches:
+        description: Raw iptables matches, what Shorewall takes after C(;;).
+        type: str
+      origin:
+        description:
+          - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
+            it.
+        type: str
+"""

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._networks import cidr
 
 Records = list[dict[str, Any]]
 
@@ -16,9 +18,11 @@ FIREWALL = "fw"
 NET = "net"
 # The firewall itself, where a zone's name is not taken.
 SELF = "$FW"
+# Also from a zone to itself, which "all" is not.
+EVERYONE = "all+"
 _LOG = "info"
-# RFC 1918; is_private of the standard library is more than that
-_PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+# Rules have them in capitals; macros and actions have names of their own.
+_VERDICTS = ("ACCEPT", "DROP", "REJECT", "DNAT", "REDIRECT", "LOG")
 
 
 def _numbered(name: str, records: Records | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -40,17 +44,12 @@ def _link_of_network(network: dict[str, Any]) -> str:
     return str(network.get("bridge") or network["interface"])
 
 
-def cidr(text: Any) -> IPv4Network:
-    """Return the network of an address with its prefix length; without one it is the address alone."""
-    return IPv4Interface(str(text)).network
-
-
 def _uplink_options(uplinks: Records, link: str) -> list[str]:
     here = [uplink for uplink in uplinks if link_of(uplink) == link]
     options = ["dhcp"] if any(uplink.get("address") == "dhcp" for uplink in here) else []
     options += ["tcpflags", "logmartians"]
     if len(uplinks) == 1:
-        return [*options, "routefilter"]
+        return [*options, "nosmurfs", "routefilter", "sourceroute=0"]
     # Several interfaces can stand on one wire: each answers for its own addresses only.
     if any(uplink.get("gateway") for uplink in here):
         options.append("arp_ignore")
@@ -58,9 +57,11 @@ def _uplink_options(uplinks: Records, link: str) -> list[str]:
     return options if len(here) > 1 else [*options, "optional"]
 
 
-def _network_options(network: dict[str, Any]) -> list[str]:
+def _network_options(network: dict[str, Any], uplinks: Records) -> list[str]:
     if not network.get("bridge"):
-        return (["dhcp"] if network.get("dhcp_range") else []) + ["tcpflags", "logmartians"]
+        options = (["dhcp"] if network.get("dhcp_range") else []) + ["tcpflags", "logmartians", "nosmurfs"]
+        # With several uplinks the way back is not the one in the main table
+        return options if len(uplinks) > 1 else [*options, "routefilter"]
     # Without a value it would be decided by what is installed on the compiling host.
     return ["dhcp", "routeback=0" if network.get("isolated") else "routeback"]
 
@@ -91,7 +92,8 @@ def firewall_zones(networks: Records | None, uplinks: Records | None = None) -> 
         link = link_of(uplink)
         add(NET, {"name": link, "options": _uplink_options(uplinks or [], link)}, origin)
     for origin, network in _numbered("kvmnet_networks", networks):
-        add(zone_of(network), {"name": _link_of_network(network), "options": _network_options(network)}, origin)
+        options = _network_options(network, uplinks or [])
+        add(zone_of(network), {"name": _link_of_network(network), "options": options}, origin)
     return zones
 
 
@@ -101,13 +103,19 @@ def _split(names: Any) -> list[str]:
 
 def _covers(earlier: dict[str, Any], later: dict[str, Any]) -> bool:
     """Whether a policy leaves nothing to a later one: Shorewall refuses such a pair."""
+    general = False
     for key in ("source", "dest"):
-        names = {SELF: FIREWALL}.get(later[key], later[key])
-        if "all" not in _split(earlier[key]) and names not in [
-            FIREWALL if name == SELF else name for name in _split(earlier[key])
-        ]:
-            return False
-    return True
+        names = [_plain(name) for name in _split(earlier[key])]
+        if _plain(later[key]) not in names and EVERYONE not in names:
+            general = True
+            if "all" not in names:
+                return False
+    # What stays in a zone is in "all+" alone: to "all" it is not a matter of policy, and let through
+    return not general or later["source"] != later["dest"] or later["source"] == "all"
+
+
+def _plain(name: Any) -> str:
+    return FIREWALL if name == SELF else str(name)
 
 
 def _local_zones(networks: Records | None) -> list[tuple[str, str, bool]]:
@@ -142,7 +150,9 @@ def firewall_policies(
     for origin, entry in _numbered("kvmnet_policies", policies):
         log = _LOG if entry.get("log") is True else entry.get("log") or None
         for source in _split(entry["from"]):
-            rows += [_policy(source, dest, str(entry["action"]).upper(), log, origin) for dest in _split(entry["to"])]
+            for dest in _split(entry["to"]):
+                row = _policy(source, dest, str(entry["action"]).upper(), log, origin)
+                rows.append(row | ({"rate": str(entry["rate"])} if entry.get("rate") else {}))
     local = _local_zones(networks)
     derived = []
     if uplinks:
@@ -172,7 +182,7 @@ def arrival_zones(source: str, networks: Records | None, uplinks: Records | None
     for network in networks or []:
         if not network.get("address"):
             unknown.append(zone_of(network))
-        elif cidr(network["address"]).overlaps(cidr(source)):
+        elif cidr(network["address"]) in cidr(source) or cidr(source) in cidr(network["address"]):
             overlapping.append(zone_of(network))
     return list(dict.fromkeys([*zones, *overlapping, *unknown]))
 
@@ -225,29 +235,36 @@ def _side(value: Any) -> str:
     return SELF + colon + rest if zone == FIREWALL else text
 
 
+def _action(entry: dict[str, Any]) -> str:
+    action = str(entry["action"])
+    action = action.upper() if action.upper() in _VERDICTS else action
+    # To log is all that LOG does, so it is not to be said twice
+    level = entry.get("log") or action == "LOG"
+    return f"{action}:{_LOG if level is True else level}" if level else action
+
+
+def _dest(entry: dict[str, Any]) -> str | None:
+    """Return where a rule leads to; a redirect leads to a port of the firewall's own, by default the one asked for."""
+    if not re.search(r"\bREDIRECT\b", str(entry["action"]), re.IGNORECASE):
+        return _side(entry["to"])
+    port = str(entry.get("to") or "").rpartition(":")[2]
+    return f"{SELF}::{port}" if port.isdigit() else None
+
+
 def _site_rules(rules: Records | None) -> Iterator[dict[str, Any]]:
     for origin, entry in _numbered("kvmnet_rules", rules):
-        action = str(entry["action"])
-        action = (
-            action.upper()
-            if action.isalpha() and action.upper() in ("ACCEPT", "DROP", "REJECT", "DNAT", "REDIRECT")
-            else action
-        )
-        if entry.get("log"):
-            action += f":{_LOG if entry['log'] is True else entry['log']}"
         row: dict[str, Any] = {
-            "action": action,
+            "action": _action(entry),
             "source": _side(entry["from"]),
-            "dest": _side(entry["to"]),
+            "dest": _dest(entry),
+            "proto": _split(entry["proto"]) if entry.get("proto") else None,
+            "dport": _ports(entry.get("port")) or None,
+            "sport": _ports(entry.get("sport")) or None,
+            "origdest": _split(entry["address"]) if entry.get("address") else None,
+            "rate": str(entry["rate"]) if entry.get("rate") else None,
             "origin": origin,
         }
-        if entry.get("proto"):
-            row["proto"] = _split(entry["proto"])
-        if entry.get("port") is not None:
-            row["dport"] = _ports(entry["port"])
-        if entry.get("address"):
-            row["origdest"] = _split(entry["address"])
-        yield row
+        yield {key: value for key, value in row.items() if value is not None}
 
 
 def firewall_rules(
@@ -321,9 +338,7 @@ def masqueraded(network: dict[str, Any]) -> bool:
     if not network.get("address"):
         return False
     chosen = network.get("masquerade")
-    if chosen is not None:
-        return bool(chosen)
-    return any(cidr(network["address"]).subnet_of(private) for private in _PRIVATE)
+    return cidr(network["address"]).network.is_ipv4_private_use() if chosen is None else bool(chosen)
 
 
 class FilterModule:

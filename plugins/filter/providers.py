@@ -8,14 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.ursa.kvmnet.plugins.filter.firewall import (
-    SELF,
-    Records,
-    _numbered,
-    cidr,
-    link_of,
-    masqueraded,
-)
+from ansible_collections.ursa.kvmnet.plugins.filter.firewall import SELF, Records, _numbered, link_of, masqueraded
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._networks import cidr
 
 # Before the marks of connections, so that it is absolute; after them, so that replies go back the way they came.
 DESTINATIONS, GUESTS, SOURCES = 1000, 11000, 11500

@@ -244,7 +244,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import STAGING_OPTIONS, Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files import _converge, _units, _validate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files._request import ACTIONS, PREFIX, read_request
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
 
 _PATHS = {"type": "list", "elements": "str"}

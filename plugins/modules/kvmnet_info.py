@@ -115,6 +115,11 @@ dnsmasq:
 shorewall:
   description:
     - The firewall's state, its zones in the words of M(ursa.kvmnet.shorewall_zone), its providers and the routing.
+    - C(configuration) is everything below C(/etc/shorewall), as the options of M(ursa.kvmnet.shorewall_zone) and
+      M(ursa.kvmnet.shorewall_config). Given back to them it changes nothing. C(files) holds the text of what rows
+      cannot say, and C(notes) says why; C(settings) holds what is not as the package delivers it.
+    - C(problems) is what keeps the modules from taking it, and C(leftovers) what is of older versions, such as C(masq),
+      with its replacement.
   returned: when gathered
   type: dict
   sample:
@@ -128,6 +133,24 @@ shorewall:
     providers: [{"name": "comcast", "number": "1", "interface": "eth0", "gateway": "172.20.1.1"}]
     rules: [{"priority": 999, "src": "all", "table": "254"}]
     default_routes: {"250": [{"interface": "eth0", "gateway": "172.20.1.1"}]}
+    configuration:
+      zones: [{"name": "kvm", "type": "ipv4", "interfaces": [{"name": "br0", "options": ["routeback"]}], "hosts": []}]
+      interfaces: []
+      exclusive: true
+      policy: [{"source": ["net"], "dest": ["all"], "policy": "DROP", "loglevel": "info"}]
+      rules: [{"action": "SSH(ACCEPT)", "source": "net", "dest": "$FW"}]
+      snat: []
+      providers: []
+      params: {}
+      settings: {"IP_FORWARDING": "On"}
+      scripts: {}
+      files: {"blrules": "DROP net:192.0.2.0/24 all\n"}
+      pin_gateways: true
+      service_defaults: {"startup": "1"}
+    notes: []
+    problems: []
+    leftovers:
+      - {"path": /etc/shorewall/tcrules, "line": null, "name": tcrules, "replacement": mangle}
 guests:
   description: libvirt's domains.
   returned: when gathered
@@ -181,7 +204,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _packages
 
 SUBJECTS = ["links", "dnsmasq", "shorewall", "guests", "uplinks"]

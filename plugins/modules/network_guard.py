@@ -156,7 +156,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _commit
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import ensure_compiled
 
@@ -172,6 +172,7 @@ def open_candidate(module: AnsibleModule) -> Candidate:
         candidate = previous or Candidate(None, None)
     else:
         candidate = Candidate.begin(params["run_id"], stage=True)
+        _commit.resume(candidate)
     if problems:
         module.fail_json(**report(problems))
     if not params["rollback"]:

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - ursa.kvmnet.shorewall_filter.stoppedrules
   - ursa.kvmnet.shorewall_filter.conntrack
   - ursa.kvmnet.shorewall_filter.tunnels
+  - ursa.kvmnet.shorewall_filter.accounting
   - ursa.kvmnet.shorewall_routing.providers
   - ursa.kvmnet.shorewall_routing.rtrules
   - ursa.kvmnet.shorewall_routing.routes
@@ -41,8 +42,15 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - Shorewall 5.2 on the host. In check mode it may be missing.
+  - Shorewall 5.2 on the host, for IPv6 its package C(shorewall6). In check mode it may be missing.
 options:
+  family:
+    description:
+      - Which firewall of the host this is about. Shorewall is two programs, V(ipv4) with C(/etc/shorewall) and V(ipv6)
+        with C(/etc/shorewall6), which know nothing of each other.
+    type: str
+    choices: [ipv4, ipv6]
+    default: ipv4
   params:
     description: Shell variables for C(params), set beside those that stand there.
     type: dict
@@ -103,6 +111,35 @@ options:
       scfilter:
         description: Filters what show connections prints.
         type: str
+  files:
+    description:
+      - Files below C(/etc/shorewall) as text, by name, such as C(blrules), C(macro.Backup) or C(action.Knock). An empty
+        text removes one.
+      - Also for a file of rows that says more than rows can, such as one with C(?if). It cannot be given as rows too.
+    type: dict
+  pin_gateways:
+    description:
+      - Whether the MAC addresses of gateways on shared interfaces are also set in the C(init) script. Without them
+        Shorewall's own C(restore), C(try) and C(safe-reload) end with the firewall stopped.
+    type: bool
+    default: true
+  ipsets:
+    description:
+      - Named lists of addresses, kept as sets of the kernel. A rule names one with a plus sign, as in V(net:+blocked).
+        Looking an address up in it takes the same time for ten addresses and for ten thousand.
+      - Another list is loaded at once and whole, and neither compiles nor reloads anything. All are loaded again at
+        boot, before the rules.
+      - Lists that were given here before and no longer are, are dropped. The host needs the package C(ipset).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: What rules call it. Required.
+        type: str
+      entries:
+        description: Addresses and networks of the version of IP that O(family) says.
+        type: list
+        elements: str
   service_defaults:
     description: Settings for C(/etc/default/shorewall), such as C(SAFESTOP).
     type: dict
@@ -120,7 +157,8 @@ options:
         type: int
         default: 22
 notes:
-  - Providers that share an interface also get their gateways' MAC addresses pinned in the C(init) script.
+  - Files of older versions that Shorewall ignores or rewrites, such as C(masq) or C(routestopped), are refused. Options
+    that are no more are warned about. Both say what took their place.
 seealso:
   - module: ursa.kvmnet.shorewall_zone
   - module: ursa.kvmnet.network_guard
@@ -199,7 +237,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import config_arguments
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arp import neighbour
@@ -222,6 +260,8 @@ def main() -> None:
         module.fail_json(**report(error.problems))
     except (ApplyError, CompileError) as error:
         module.fail_json(msg=str(error))
+    for leftover in staging.leftovers:
+        module.warn(str(leftover))
     for warning in result.warnings:
         module.warn(f"Shorewall's compiler: {warning}")
     module.exit_json(**staging.plan.to_result(), compiled=result.compiled)

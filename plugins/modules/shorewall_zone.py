@@ -28,7 +28,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - Shorewall 5.2 on the host. In check mode it may be missing.
+  - Shorewall 5.2 on the host, for IPv6 its package C(shorewall6). In check mode it may be missing.
 options:
   zones:
     description:
@@ -49,9 +49,11 @@ options:
         choices: [present, absent]
         default: present
       type:
-        description: The zone's type. V(ipv4) by default.
+        description:
+          - The zone's type. That of O(family) by default; V(ipv4), V(ipsec4) and V(bport4), and V(ipv6), V(ipsec6) and
+            V(bport6), are for their own family only.
         type: str
-        choices: [ipv4, ip, ipsec, ipsec4, firewall, bport, bport4, vserver, loopback, local]
+        choices: [ipv4, ip, ipsec, ipsec4, firewall, bport, bport4, vserver, loopback, local, ipv6, ipsec6, bport6]
       parents:
         description: Zones that contain it.
         type: list
@@ -114,6 +116,13 @@ options:
         description: Options such as V(dhcp), V(routeback), V(tcpflags), V(arp_ignore=1) or V(optional).
         type: list
         elements: str
+  family:
+    description:
+      - Which firewall of the host this is about. Shorewall is two programs, V(ipv4) with C(/etc/shorewall) and V(ipv6)
+        with C(/etc/shorewall6), which know nothing of each other.
+    type: str
+    choices: [ipv4, ipv6]
+    default: ipv4
   exclusive:
     description: Whether zones, interfaces and hosts that are not listed are removed.
     type: bool
@@ -171,7 +180,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import zone_arguments
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileError

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change
 
 from ._request import ACTIONS, touches

@@ -4,8 +4,8 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 #
-# This file is also installed on the host and run there as a program of its own, outside Ansible's process tree, so
-# it imports the standard library only.
+# This file is also installed on the host and run there as a program of its own, outside Ansible's process tree, with
+# the files of this directory that it imports; all of them import the standard library only.
 """Apply a candidate to the host, whole, or put everything back.
 
 A candidate is a directory with C(index.json) (C(run_id), C(entries): path -> state and mode, C(steps)) and the new
@@ -20,7 +20,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -28,13 +27,25 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._exchange import (
+    WHOLE,
+    build,
+    next_of,
+    put_in_place,
+    rename_exchange,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import (
+    step_ipset,
+    step_ipset_prune,
+    step_shorewall,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STATE = Path("/var/lib/kvmnet/guard")
 LOCK = Path("/run/lock/kvmnet.lock")
-FIREWALL = Path("/var/lib/shorewall/firewall")
-COMMAND_TIMEOUT = 120
 LINK_TIMEOUT = 10.0
 _UNIT_INVERSE = {
     "start": "stop",
@@ -45,26 +56,6 @@ _UNIT_INVERSE = {
     "unmask": "mask",
 }
 _UNIT_INVERSE |= {"enable-now": "disable-now", "disable-now": "enable-now"}
-
-
-class ApplyError(Exception):
-    """A step failed; the text says which, and what the program said."""
-
-
-def run(argv: list[str], stdin: str | None = None) -> str:
-    """Run a program and return its standard output.
-
-    Raises:
-        ApplyError: it could not be started, timed out or returned other than 0.
-    """
-    try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ApplyError(f"{' '.join(argv)}: {error}") from error
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        raise ApplyError(f"{' '.join(argv)} returned {done.returncode}: {said}")
-    return done.stdout
 
 
 def prepare_file(path: Path, content: bytes, mode: int) -> Path:
@@ -115,7 +106,13 @@ def sysctl_values(content: str) -> dict[str, str]:
 
 
 def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
-    """Write the candidate that undoes another one, from the files as they are now."""
+    """Write the candidate that undoes another one, from the files as they are now.
+
+    Where the target holds the inverse of a change that was interrupted, what it says of a file or step stays: the
+    state to go back to is the one before that change.
+    """
+    interrupted, final = load_index(target), target
+    target = target.with_name(f"{target.name}.new")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True, mode=0o700)
     entries = {}
@@ -149,26 +146,84 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
             continue
         else:
             steps.append(step)
-    write_json(target / "index.json", {"run_id": index["run_id"], "entries": entries, "steps": steps})
+    if interrupted is not None:
+        entries |= interrupted["entries"]
+        shutil.copytree(final / "files", target / "files", dirs_exist_ok=True)
+        steps = _union(interrupted["steps"], steps)
+    inverse = {"run_id": index["run_id"], "entries": entries, "steps": steps, "redo": index["steps"]}
+    write_json(target / "index.json", inverse)
+    os.sync()
+    if interrupted is None:
+        shutil.rmtree(final, ignore_errors=True)
+        target.rename(final)
+    else:
+        rename_exchange(target, final)
+        shutil.rmtree(target)
+
+
+def _union(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    named = {(step["kind"], step["key"]) for step in first}
+    return first + [step for step in second if (step["kind"], step["key"]) not in named]
+
+
+def unfinished() -> list[dict[str, Any]]:
+    """Return the steps of a change that was killed on its way; none while one is being applied.
+
+    Its files are found by comparing, but nothing else would notice that the system does not follow them.
+    """
+    index = load_index(STATE / "undo")
+    if index is None or not _is_free():
+        return []
+    # Batches for the kernel are no files' consequence: they are staged anew from what the kernel holds.
+    return [step for step in index.get("redo", ()) if step["kind"] != "ip"]
+
+
+def _is_free() -> bool:
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("a", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _split(
+    directory: Path, index: dict[str, Any]
+) -> tuple[dict[Path, dict[str, tuple[bytes, int] | None]], dict[Path, tuple[bytes, int] | None]]:
+    """Return what a candidate makes of directories that are exchanged whole, and of files."""
+    whole: dict[Path, dict[str, tuple[bytes, int] | None]] = {}
+    files: dict[Path, tuple[bytes, int] | None] = {}
+    for path, entry in sorted(index["entries"].items()):
+        present = entry["state"] == "present"
+        wanted = (content_path(directory, path).read_bytes(), entry["mode"]) if present else None
+        root = next((root for root in WHOLE if path.startswith(f"{root}/")), None)
+        if root is None:
+            files[Path(path)] = wanted
+        else:
+            whole.setdefault(Path(root), {})[path.removeprefix(f"{root}/")] = wanted
+    return whole, files
 
 
 def install_files(directory: Path, index: dict[str, Any]) -> None:
     """Put every file of the candidate in its place; a power cut leaves each of them old or new, never a part.
 
-    All contents are on the disk before the first rename, which takes one wait for hundreds of files.
+    A firewall's configuration is one unit: its directory is old or new. All contents are on the disk before the first
+    rename, which takes one wait for hundreds of files.
     """
-    entries = sorted(index["entries"].items())
-    prepared = [
-        (prepare_file(Path(path), content_path(directory, path).read_bytes(), entry["mode"]), Path(path))
-        for path, entry in entries
-        if entry["state"] == "present"
-    ]
+    whole, files = _split(directory, index)
+    for live, contents in whole.items():
+        build(live, contents)
+    prepared = [(prepare_file(path, *wanted), path) for path, wanted in files.items() if wanted is not None]
     os.sync()
+    # Before the compiled scripts: a script that does not match its configuration is compiled again.
+    for live, contents in whole.items():
+        put_in_place(live, contents)
     for temporary, path in prepared:
         temporary.rename(path)
-    for path, entry in entries:
-        if entry["state"] == "absent":
-            Path(path).unlink(missing_ok=True)
+    for path, wanted in files.items():
+        if wanted is None:
+            path.unlink(missing_ok=True)
     os.sync()
 
 
@@ -211,50 +266,6 @@ def _step_unit(key: str, args: dict[str, Any]) -> None:
         run(["systemctl", action, key])
 
 
-def firewall_started() -> bool:
-    """Whether Shorewall says that it is started."""
-    return (
-        shutil.which("shorewall") is not None
-        and subprocess.run(["shorewall", "status"], capture_output=True, check=False).returncode == 0
-    )
-
-
-def has_chain(name: str) -> bool:
-    """Whether the kernel's filter table has a chain."""
-    argv = ["iptables", "-w", "10", "-n", "-L", name]
-    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
-
-
-def rules_mark(script: bytes) -> str:
-    """Return the name of the empty chain by which the rules of a compiled script can be told from others."""
-    found = re.search(rb"(?m)^g_sha1sum1=(sha-lh-[0-9a-f]+)$", script)
-    return found[1].decode() if found else ""
-
-
-def _step_shorewall(key: str, args: dict[str, Any]) -> None:
-    started = firewall_started()
-    if not FIREWALL.is_file():
-        # There was none before the change that is being undone.
-        if started:
-            run(["shorewall", "clear"])
-        return
-    if not started:
-        run([str(FIREWALL), "start"])
-    elif args.get("routing", True):
-        run([str(FIREWALL), "reload"])
-    else:
-        # Setting up unchanged routing anew would cost packets.
-        run([str(FIREWALL), "-n", "reload"])
-    # Its exit code says nothing of what is loaded.
-    mark = rules_mark(FIREWALL.read_bytes())
-    if not firewall_started() or (mark and not has_chain(mark)):
-        raise ApplyError("Shorewall's compiled script ran, but its rules are not loaded")
-    if args.get("enable"):
-        run(["systemctl", "enable", "shorewall.service"])
-        # The rules are loaded, so this only tells systemd, which would first wait for the whole network.
-        run(["systemctl", "start", "--no-block", "shorewall.service"])
-
-
 def _step_command(key: str, args: dict[str, Any]) -> None:
     run(args["argv"])
 
@@ -264,7 +275,9 @@ _STEPS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "networkd": _step_networkd,
     "ip": _step_ip,
     "unit": _step_unit,
-    "shorewall": _step_shorewall,
+    "ipset": step_ipset,
+    "shorewall": step_shorewall,
+    "ipset-prune": step_ipset_prune,
     "command": _step_command,
 }
 
@@ -317,6 +330,8 @@ def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> Non
     index = load_index(directory)
     if index is None:
         raise ApplyError(f"{directory} holds no candidate")
+    # The lock, once taken, is not free.
+    index["steps"] = _union(index["steps"], unfinished())
     with exclusive():
         undo = STATE / "undo"
         make_inverse(directory, index, undo)
@@ -329,9 +344,13 @@ def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> Non
                 raise ApplyError(f"{error}; and the saved state {undo} is gone") from error
             install_files(undo, inverse)
             left = run_steps(inverse, go_on=True)
+            shutil.rmtree(undo)
             shutil.rmtree(directory)
             outcome = "everything was put back" if not left else "putting it back failed in part: " + "; ".join(left)
             raise ApplyError(f"{error}; {outcome}") from error
+        for root in WHOLE:
+            # Left by a change that was killed.
+            shutil.rmtree(next_of(Path(root)), ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)
         undo.rename(previous)
         shutil.rmtree(directory)

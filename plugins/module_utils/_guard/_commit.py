@@ -8,15 +8,17 @@
 from __future__ import annotations
 
 import inspect
+import io
 import ipaddress
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _exchange, _firewall, _run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
 if TYPE_CHECKING:
@@ -104,6 +106,26 @@ def open_previous() -> Candidate | None:
     return candidate
 
 
+def pack_applier() -> bytes:
+    """Return the applier and what it imports as one program that Python runs without Ansible."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        package = _apply.__name__.rpartition(".")[0]
+        parents = package.split(".")
+        for depth in range(1, len(parents) + 1):
+            archive.writestr("/".join([*parents[:depth], "__init__.py"]), "")
+        for part in (_run, _exchange, _firewall, _apply):
+            archive.writestr(f"{part.__name__.replace('.', '/')}.py", inspect.getsource(part))
+        archive.writestr("__main__.py", f"import sys\n\nfrom {package}._apply import main\n\nsys.exit(main())\n")
+    return packed.getvalue()
+
+
+def resume(candidate: Candidate) -> None:
+    """Take over the steps of a commit that was killed on its way."""
+    for step in _apply.unfinished():
+        candidate.step(step["kind"], step["key"], step["order"], **step["args"])
+
+
 def start(candidate: Candidate, token: str) -> None:
     """Start the applier as a unit of its own and return before it touches anything.
 
@@ -111,14 +133,14 @@ def start(candidate: Candidate, token: str) -> None:
         ApplyError: systemd did not start it.
     """
     _apply.STATE.mkdir(parents=True, mode=0o700, exist_ok=True)
-    program = _apply.STATE / "apply.py"
-    _apply.write_file(program, inspect.getsource(_apply).encode(), 0o600)
+    program = _apply.STATE / "apply.pyz"
+    _apply.write_file(program, pack_applier(), 0o600)
     candidate.save(COMMITTING)
     report = _apply.STATE / "report.json"
     _apply.write_json(report, {"token": token, "state": "running", "error": None})
     unit = ["systemd-run", "--quiet", "--collect", f"--unit=kvmnet-commit-{token}", "--property=Type=exec"]
     options = [f"--token={token}", f"--delay={APPLY_DELAY}"]
-    _apply.run([*unit, sys.executable, str(program), str(COMMITTING), str(report), *options])
+    _run.run([*unit, sys.executable, str(program), str(COMMITTING), str(report), *options])
 
 
 def result(token: str) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import parse_links
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files import _leases, _units
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import has_chain, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _document
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _adopt, _compile, _document
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
@@ -32,6 +34,7 @@ _DNSMASQ_UNIT = "dnsmasq@kvmnet.service"
 _LEASES = Path("/var/lib/misc/dnsmasq.kvmnet.leases")
 _RESERVATIONS = Path("/etc/dnsmasq.kvmnet.d/50-kvmnet-reservations")
 _SHOREWALL = Path("/etc/shorewall")
+_NOTHING: dict[str, Any] = {"configuration": None, "notes": [], "problems": [], "leftovers": []}
 
 
 def _text(path: Path) -> str:
@@ -91,6 +94,7 @@ def shorewall(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, 
         for zone in _rows("zones")
     ]
     defaults = _uplinks.defaults_by_table(routes)
+    found = _adopt.describe(Candidate(None, None)) if _SHOREWALL.is_dir() else _NOTHING
     return {
         "state": NOT_INSTALLED if not installed else "started" if has_chain("shorewall") else "stopped",
         "zones": zones,
@@ -98,6 +102,7 @@ def shorewall(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, 
         "providers": _rows("providers"),
         "rules": list(rules),
         "default_routes": {table: [vars(hop) for hop in hops] for table, hops in defaults.items()},
+        **found,
     }
 
 

@@ -16,8 +16,11 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import STAGING_OPTIONS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec, Kind
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import ROW_FILES
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._merge import ABSENT, AFTER, BEFORE, STATE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import COMMENT, INLINE, ORIGIN, SECTION
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, SCRIPTS
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import ZONE_TYPES
 
 Spec = dict[str, Any]
 
@@ -25,6 +28,16 @@ Spec = dict[str, Any]
 _EXTRA: dict[str, Spec] = {
     "providers": {"gateway_mac": {"type": "list", "elements": "str"}, "network": {"type": "str"}},
     "mangle": {"provider": {"type": "str"}},
+}
+
+_FAMILY: Spec = {"family": {"type": "str", "choices": list(FAMILIES), "default": IPV4.name}}
+
+
+# What a row among those of others takes.
+_PLACE: Spec = {
+    STATE: {"type": "str", "choices": ["present", ABSENT], "default": "present"},
+    BEFORE: {"type": "dict"},
+    AFTER: {"type": "dict"},
 }
 
 
@@ -56,7 +69,9 @@ def zone_arguments() -> Spec:
     """Return the arguments of shorewall_zone."""
     interface = row_arguments(FILES["interfaces"])
     part = {"name": interface["interface"], "options": interface["options"]}
+    types = list(dict.fromkeys((*FILES["zones"].options["type"].choices, *ZONE_TYPES)))
     zone = row_arguments(FILES["zones"]) | {
+        "type": {"type": "str", "choices": types},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "interfaces": _rows(part),
         "hosts": _rows(
@@ -67,6 +82,7 @@ def zone_arguments() -> Spec:
         "zones": _rows(zone) | {"required": True},
         "interfaces": _rows(part),
         "exclusive": {"type": "bool", "default": False},
+        **_FAMILY,
         **STAGING_OPTIONS,
     }
 
@@ -74,10 +90,14 @@ def zone_arguments() -> Spec:
 def config_arguments() -> Spec:
     """Return the arguments of shorewall_config."""
     return {
-        **{name: _rows(row_arguments(FILES[name])) for name in ROW_FILES},
+        **{name: _rows(row_arguments(FILES[name]) | _PLACE) for name in ROW_FILES},
+        "exclusive": {"type": "bool", "default": True},
         "params": {"type": "dict"},
         "settings": {"type": "dict"},
         "scripts": {"type": "dict", "options": {name: {"type": "str"} for name in SCRIPTS}},
+        "files": {"type": "dict"},
+        "ipsets": _rows({"name": {"type": "str"}, "entries": {"type": "list", "elements": "str"}}),
+        "pin_gateways": {"type": "bool", "default": True},
         "service_defaults": {"type": "dict"},
         "management": {
             "type": "dict",
@@ -86,5 +106,6 @@ def config_arguments() -> Spec:
                 "port": {"type": "int", "default": 22},
             },
         },
+        **_FAMILY,
         **STAGING_OPTIONS,
     }

@@ -17,7 +17,15 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import RESERVED_NAMES, RESERVED_NUMBERS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, split_list
 
-_NETWORK = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3}/\d{1,2})(?!\d)")
+_NETWORK = {
+    4: re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3}/\d{1,2})(?!\d)"),
+    6: re.compile(r"(?<![\w:.])([0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?/\d{1,3})(?!\d)"),
+}
+_EXAMPLE = {4: "an IPv4 network such as 192.168.0.0/24", 6: "an IPv6 network such as 2001:db8::/64"}
+_EVERYONE = {4: "0.0.0.0/0", 6: "::/0"}
+_HAS_ADDRESS = {4: r":.*\d+\.\d+\.\d+\.\d+", 6: r":[\[<]?[0-9A-Fa-f]*:"}
+# A link-local one is on every link.
+_GLOBAL = re.compile(r"[\d.]+|(?!fe80:)[\da-f:]*:[\da-f:]*", re.IGNORECASE)
 _WILDCARD_ZONE = re.compile(r"(?:all|any)[+-]*")
 # Shorewall documents the bands and does not enforce them: elsewhere a rule of its own can displace one of these.
 PRIORITY_BANDS = ((1, 998), (1000, 1999), (11000, 11999), (26000, 26999))
@@ -28,19 +36,27 @@ def _place(row: Row, name: str, index: int, key: str, value: object, allowed: st
     return Problem(variable, place, key, value, allowed)
 
 
-def check_networks(files: Mapping[str, list[Row]]) -> Iterator[Problem]:
+def check_networks(files: Mapping[str, list[Row]], version: int = 4) -> Iterator[Problem]:
     """Networks whose host bits are set: Shorewall takes them and matches something else."""
     for name, rows in files.items():
         for index, row in enumerate(rows):
             for column, text in row.values:
-                for found in _NETWORK.findall(text):
+                for match in _NETWORK[version].findall(text):
+                    found = match.replace("]", "")
                     try:
                         network = ipaddress.ip_network(found, strict=False)
                     except ValueError:
-                        yield _place(row, name, index, column, found, "an IPv4 network such as 192.168.0.0/24")
+                        yield _place(row, name, index, column, found, _EXAMPLE[version])
                         continue
-                    if str(network) != found:
+                    if network != _plain_network(found):
                         yield _place(row, name, index, column, found, f"{network}, without host bits")
+
+
+def _plain_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None
 
 
 def zones_in(text: str) -> Iterator[str]:
@@ -83,13 +99,13 @@ def check_interfaces_used(
                 yield _place(row, name, index, column, row.get(column), f"an interface of the zone {zone}")
 
 
-def check_rules(rows: Iterable[Row]) -> Iterator[Problem]:
+def check_rules(rows: Iterable[Row], version: int = 4) -> Iterator[Problem]:
     """Rules that cannot work whatever stands around them."""
     for index, row in enumerate(rows):
         action = row.get("action")
         if (
             re.match(r"DNAT\b", action)
-            and not re.search(r":.*\d+\.\d+\.\d+\.\d+", row.get("dest"))
+            and not re.search(_HAS_ADDRESS[version], row.get("dest"))
             and "$" not in row.get("dest")
         ):
             yield _place(
@@ -164,7 +180,7 @@ def check_providers(entries: Iterable[Mapping[str, Any]], interfaces: Iterable[R
             if "optional" in names or "optional" in interface_options.get(interface, ()):
                 yield wrong("options", "optional", "no optional on a shared interface: Shorewall refuses it")
         network = entry.get("network")
-        if network and re.fullmatch(r"[\d.]+", gateway) and not _on_link(gateway, str(network)):
+        if network and _GLOBAL.fullmatch(gateway) and not _on_link(gateway, str(network)):
             yield wrong("gateway", gateway, f"an address of {network}, which is what {interface} reaches")
 
 
@@ -209,29 +225,36 @@ def check_rtrules(rows: Iterable[Row], providers: Iterable[Mapping[str, Any]]) -
             )
 
 
-def check_stopped(rows: Iterable[Row], sources: Iterable[str], port: int) -> Iterator[Problem]:
+def check_stopped(rows: Iterable[Row], sources: Iterable[str], port: int, version: int = 4) -> Iterator[Problem]:
     """Stopped rules that would lock out those who manage the host when the firewall is stopped."""
-    admitted = []
+    admitted: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for row in rows:
         protocols, ports = row.get("proto").split(","), row.get("dport").split(",")
         if row.get("action") != "ACCEPT" or row.get("dest") not in ("", "$FW"):
             continue
         if not {"", "tcp", "6", "all"} & set(protocols) or (ports != [""] and str(port) not in ports):
             continue
-        host = row.get("source").partition(":")[2] if ":" in row.get("source") else row.get("source")
-        for text in split_list(host) or ["0.0.0.0/0"]:
+        source = row.get("source")
+        host = source.partition(":")[2] if ":" in source and not source.startswith("[") else source
+        for text in split_list(host) or [_EVERYONE[version]]:
             try:
-                admitted.append(ipaddress.IPv4Network(text, strict=False))
+                admitted.append(ipaddress.ip_network(text.replace("[", "").replace("]", ""), strict=False))
             except ValueError:
                 # An interface without an address admits everyone on it.
-                admitted.append(ipaddress.IPv4Network("0.0.0.0/0"))
+                admitted.append(ipaddress.ip_network(_EVERYONE[version]))
     for index, source in enumerate(sources):
         try:
-            network = ipaddress.IPv4Network(source, strict=False)
+            network = ipaddress.ip_network(source, strict=False)
         except ValueError:
-            yield Problem("management", None, f"sources[{index}]", source, "an IPv4 address or network")
+            yield Problem("management", None, f"sources[{index}]", source, f"an IPv{version} address or network")
             continue
-        if not any(network.subnet_of(other) for other in admitted):
+        # Those who come by the other version of IP are the other firewall's affair.
+        if network.version == version and not any(
+            int(network.network_address) >= int(other.network_address)
+            and int(network.broadcast_address) <= int(other.broadcast_address)
+            for other in admitted
+            if other.version == version
+        ):
             yield Problem(
                 "management", None, f"sources[{index}]", source, f"a network that a stopped rule admits to port {port}"
             )

@@ -14,6 +14,22 @@ from dataclasses import dataclass, field
 
 # What no value may contain: Shorewall gives each of these a meaning of its own, at any place of a line.
 _FORBIDDEN = re.compile(r"[\s#;\"'`\\]|[^\x20-\x7e]|(?<![@%&$])\{|(?<!\w)\}")
+_INNERMOST = re.compile(r"\([^()]*\)")
+
+
+def is_expressible(value: str) -> bool:
+    """Whether a value can stand in a column; single blanks can inside parentheses, which have to match."""
+    if not _FORBIDDEN.search(value) and "(" not in value and ")" not in value:
+        return True
+    count = 1
+    outside = value
+    while count:
+        outside, count = _INNERMOST.subn("_", outside)
+    return (
+        not _FORBIDDEN.search(value.replace(" ", "_"))
+        and not re.search(r"[ ()]", outside)
+        and not re.search(r"^ | $|  ", value)
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ class Kind:
 
     def is_right(self, value: str) -> bool:
         """Whether one value can be written into the column."""
-        if not value or _FORBIDDEN.search(value):
+        if not value or not is_expressible(value):
             return False
         return "$" in value or self.check(value)
 
@@ -136,6 +152,7 @@ class FileSpec:
         formats: for each older C(?FORMAT) the names of its columns, and C(+name) for one that is no more.
         file_format: the C(?FORMAT) to write, or 0 for a file that has none.
         sections: the file's C(?SECTION) names in order.
+        default_section: the one that rows before the first C(?SECTION) belong to; empty where that is none of them.
         has_comments: C(?COMMENT) is allowed.
         has_inline: raw iptables text after C(;;) is allowed.
         ordered: the order of the rows has a meaning.
@@ -150,6 +167,7 @@ class FileSpec:
     formats: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     file_format: int = 0
     sections: tuple[str, ...] = ()
+    default_section: str = ""
     has_comments: bool = False
     has_inline: bool = False
     ordered: bool = True

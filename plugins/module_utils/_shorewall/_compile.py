@@ -19,19 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._apply import ApplyError, has_chain, rules_mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain, rules_mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._host import lost_routing
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, SCRIPTS
 
-CONFIG = "/etc/shorewall"
-FIREWALL = "/var/lib/shorewall/firewall"
-PROGRAM = Path("/sbin/shorewall")
-# Where systemd notes that the unit starts at boot; relative to the host's root.
-ENABLED = "etc/systemd/system/basic.target.wants/shorewall.service"
 COMPILE_TIMEOUT = 300
-STEP = ("shorewall", "shorewall", 60)
 
 POSTCOMPILE = """\
 # Write into each compiled script which configuration it comes from.
@@ -40,7 +37,7 @@ printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
 """
 
 # Mounted over the real directory, so that nothing of it can leak in; and where no tables can be touched.
-_SCRIPT = 'mount --bind "$1" /etc/shorewall && exec /sbin/shorewall -q compile "$2"'
+_SCRIPT = 'mount --bind "$1" "$3" && exec "$4" -q compile "$2"'
 
 _STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
 _ERROR = re.compile(r"ERROR: (?P<message>.*?)(?: (?P<file>/\S+) \(line (?P<line>\d+)\))?\s*$", re.MULTILINE)
@@ -68,9 +65,9 @@ class CompileResult:
     warnings: tuple[str, ...] = ()
 
 
-def is_installed() -> bool:
+def is_installed(family: Family = IPV4) -> bool:
     """Whether Shorewall is there to compile and run."""
-    return PROGRAM.exists()
+    return Path(family.program).exists()
 
 
 def digest(directory: Path) -> str:
@@ -87,13 +84,13 @@ def digest(directory: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def export(candidate: Candidate, directory: Path) -> None:
+def export(candidate: Candidate, directory: Path, family: Family = IPV4) -> None:
     """Write the complete configuration, as it will be, into a directory."""
-    live = candidate.host_root / CONFIG.lstrip("/")
+    live = candidate.host_root / family.config.lstrip("/")
     if live.is_dir():
         shutil.copytree(live, directory, dirs_exist_ok=True, symlinks=True)
     for path, entry in candidate.entries.items():
-        name = path.removeprefix(f"{CONFIG}/")
+        name = path.removeprefix(f"{family.config}/")
         if name == path:
             continue
         target = directory / name
@@ -109,12 +106,13 @@ def stamp_of(script: bytes | None) -> str:
     return found[1].decode() if found else ""
 
 
-def compile_candidate(candidate: Candidate, directory: Path) -> tuple[bytes, tuple[str, ...]]:
+def compile_candidate(candidate: Candidate, directory: Path, family: Family = IPV4) -> tuple[bytes, tuple[str, ...]]:
     """Compile a complete configuration in an empty network namespace.
 
     Args:
         candidate: where the rows' origins are noted.
         directory: the configuration.
+        family: the firewall.
 
     Returns:
         The script and the compiler's warnings.
@@ -124,7 +122,8 @@ def compile_candidate(candidate: Candidate, directory: Path) -> tuple[bytes, tup
     """
     with tempfile.TemporaryDirectory(prefix="kvmnet-compiled-") as scratch:
         output = Path(scratch) / "firewall"
-        argv = ["unshare", "--net", "--mount", "sh", "-c", _SCRIPT, "sh", str(directory), str(output)]
+        isolated = ["unshare", "--net", "--mount", "sh", "-c", _SCRIPT, "sh"]
+        argv = [*isolated, str(directory), str(output), family.config, family.program]
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
         try:
             done = subprocess.run(
@@ -141,13 +140,13 @@ def compile_candidate(candidate: Candidate, directory: Path) -> tuple[bytes, tup
             raise CompileError(f"Shorewall's compiler: {error}") from error
         said = done.stderr + done.stdout
         if done.returncode or not output.is_file():
-            raise CompileError(explain(candidate, said, done.returncode))
-        _check_syntax(output, directory)
+            raise CompileError(explain(candidate, said, done.returncode, family))
+        _check_syntax(output, directory, family)
         warnings = tuple(dict.fromkeys(found["message"].strip() for found in _WARNING.finditer(said)))
         return output.read_bytes(), warnings
 
 
-def _check_syntax(script: Path, directory: Path) -> None:
+def _check_syntax(script: Path, directory: Path, family: Family) -> None:
     """Let the shell read the compiled script: extension scripts are copied into it as they are.
 
     Raises:
@@ -157,7 +156,7 @@ def _check_syntax(script: Path, directory: Path) -> None:
         for name in SCRIPTS.values():
             said = _syntax_error(directory / name)
             if said:
-                raise CompileError(f"scripts.{name.replace('.', '_')}: the shell says: {said} ({CONFIG}/{name})")
+                raise CompileError(f"scripts.{name.replace('.', '_')}: the shell says: {said} ({family.config}/{name})")
         raise CompileError(f"the compiled script is none: the shell says: {_syntax_error(script)}")
 
 
@@ -168,7 +167,7 @@ def _syntax_error(script: Path) -> str:
     return done.stderr.strip().removeprefix(f"{script}: ") if done.returncode else ""
 
 
-def explain(candidate: Candidate, said: str, returncode: int) -> str:
+def explain(candidate: Candidate, said: str, returncode: int, family: Family = IPV4) -> str:
     """Return the compiler's message with the inventory key and the row that it is about."""
     found = _ERROR.search(said)
     if found is None:
@@ -184,19 +183,19 @@ def explain(candidate: Candidate, said: str, returncode: int) -> str:
         return f"Shorewall's compiler refuses the configuration: {message}"
     name, line = Path(found["file"]).name, int(found["line"])
     spec = FILES.get(name)
-    content = candidate.read(f"{CONFIG}/{name}") if spec is not None else None
+    content = candidate.read(f"{family.config}/{name}") if spec is not None else None
     row = None
     if spec is not None and content is not None:
         row = number_rows(parse(spec, content.decode(errors="replace"))).get(line)
-    origin = origins(candidate).get((name, line), "")
+    origin = origins(candidate, family).get((name, line), "")
     place = f"{origin}: " if origin else ""
     shown = f" in the row '{' '.join(render_row(spec, row, spec.file_format).split())}'" if spec and row else ""
-    return f"{place}Shorewall's compiler says: {message}{shown} ({CONFIG}/{name}, line {line})"
+    return f"{place}Shorewall's compiler says: {message}{shown} ({family.config}/{name}, line {line})"
 
 
-def origins(candidate: Candidate) -> dict[tuple[str, int], str]:
+def origins(candidate: Candidate, family: Family = IPV4) -> dict[tuple[str, int], str]:
     """Return where the rows of this run come from, by file and line."""
-    step = candidate.steps.get(STEP[:2])
+    step = candidate.steps.get(family.step[:2])
     result = {}
     for entry in step["args"].get("origins", ()) if step else ():
         name, line, origin = entry.split(":", 2)
@@ -204,39 +203,48 @@ def origins(candidate: Candidate) -> dict[tuple[str, int], str]:
     return result
 
 
-def note_origins(candidate: Candidate, name: str, text: str, wanted: Iterable[tuple[object, str]]) -> list[str]:
+def note_origins(spec: FileSpec, text: str, wanted: Iterable[tuple[object, str]]) -> list[str]:
     """Return the notes that let a later compiler error name the inventory key: one for each line of a row with one."""
-    spec = FILES[name]
     by_row = {row: origin for row, origin in wanted if origin}
-    return [f"{name}:{number}:{by_row[row]}" for number, row in number_rows(parse(spec, text)).items() if row in by_row]
+    rows = number_rows(parse(spec, text))
+    return [f"{spec.name}:{number}:{by_row[row]}" for number, row in rows.items() if row in by_row]
 
 
-def _drift(candidate: Candidate) -> str:
+def _drift(candidate: Candidate, family: Family) -> str:
     """Return what of a loaded firewall is not as its files say, or an empty string."""
-    if not (candidate.host_root / ENABLED).exists():
+    if not (candidate.host_root / family.enabled).exists():
         return "it does not start at boot"
     found = {}
     for name in ("interfaces", "providers"):
-        content = (candidate.read(f"{CONFIG}/{name}") or b"").decode(errors="replace")
+        content = (candidate.read(f"{family.config}/{name}") or b"").decode(errors="replace")
         found[name] = [to_options(FILES[name], row) for row in parse(FILES[name], content).rows]
     # Whether an optional one is usable is Shorewall's own judgement.
     optional = {entry.get("interface") for entry in found["interfaces"] if "optional" in entry.get("options", ())}
-    return lost_routing(entry for entry in found["providers"] if entry.get("interface") not in optional)
+    watched = [entry for entry in found["providers"] if entry.get("interface") not in optional]
+    return lost_routing(watched, family.version)
 
 
-def ensure_compiled(candidate: Candidate) -> CompileResult:
+def ensure_compiled(candidate: Candidate) -> dict[str, CompileResult]:
     """Compile a candidate that touches Shorewall and was not compiled since, as when zones alone were staged.
 
     A firewall that is not ours to manage is left alone.
 
+    Returns:
+        What came of each family that is touched.
+
     Raises:
         CompileError: the compiler refuses it.
     """
-    touched = STEP[:2] in candidate.steps or any(path.startswith(f"{CONFIG}/") for path in candidate.entries)
-    return compile_staged(candidate) if touched else CompileResult(False)
+    return {
+        family.name: compile_staged(candidate, family=family)
+        for family in FAMILIES.values()
+        if family.step[:2] in candidate.steps or any(path.startswith(f"{family.config}/") for path in candidate.entries)
+    }
 
 
-def compile_staged(candidate: Candidate, routing: bool = False, notes: Iterable[str] = ()) -> CompileResult:
+def compile_staged(
+    candidate: Candidate, routing: bool = False, notes: Iterable[str] = (), family: Family = IPV4
+) -> CompileResult:
     """Make the candidate's script that of its configuration, and stage the step if the kernel runs another one.
 
     Nothing is compiled when the script at hand comes from this very configuration.
@@ -245,35 +253,36 @@ def compile_staged(candidate: Candidate, routing: bool = False, notes: Iterable[
         candidate: the candidate.
         routing: the routing tables have to be set up anew.
         notes: from M(note_origins).
+        family: the firewall.
 
     Raises:
         CompileError: the compiler refuses it.
     """
     if notes:
-        candidate.step(*STEP, origins=list(notes))
-    if not is_installed():
+        candidate.step(*family.step, origins=list(notes))
+    if not is_installed(family):
         return CompileResult(False)
     with tempfile.TemporaryDirectory(prefix="kvmnet-shorewall-") as scratch:
         directory = Path(scratch)
-        export(candidate, directory)
+        export(candidate, directory, family)
         wanted = digest(directory)
         warnings: tuple[str, ...] = ()
-        live = candidate.live(FIREWALL)
+        live = candidate.live(family.firewall)
         if stamp_of(live) == wanted:
             script = live or b""
-        elif stamp_of(staged := candidate.read(FIREWALL)) == wanted:
+        elif stamp_of(staged := candidate.read(family.firewall)) == wanted:
             script = staged or b""
         else:
-            script, warnings = compile_candidate(candidate, directory)
-    candidate.put(FIREWALL, script, 0o700)
+            script, warnings = compile_candidate(candidate, directory, family)
+    candidate.put(family.firewall, script, 0o700)
     mark = rules_mark(script)
-    lost = _drift(candidate) if script == live and mark and has_chain(mark) else None
+    lost = _drift(candidate, family) if script == live and mark and has_chain(mark, family.iptables) else None
     if lost == "":
-        if candidate.steps.get(STEP[:2], {}).get("args", {}).keys() == {"origins"}:
-            del candidate.steps[STEP[:2]]
+        if candidate.steps.get(family.step[:2], {}).get("args", {}).keys() == {"origins"}:
+            del candidate.steps[family.step[:2]]
         return CompileResult(True, warnings=warnings)
     # The chain that Shorewall's own programs look for.
-    started = has_chain("shorewall")
-    candidate.step(*STEP, routing=routing or bool(lost) or not started or live is None, enable=True)
+    started = has_chain("shorewall", family.iptables)
+    candidate.step(*family.step, routing=routing or bool(lost) or not started or live is None, enable=True)
     reason = "" if script != live else lost or ("another rule set is loaded" if started else "it is not started")
     return CompileResult(True, "reload" if started else "start", reason, warnings)

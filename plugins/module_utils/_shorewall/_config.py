@@ -14,16 +14,19 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _conf, _providers
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CONFIG, POSTCOMPILE
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import (
-    CONF,
-    CONF_TEMPLATE,
-    SERVICE_DEFAULTS,
-    Staging,
-    decode,
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
+    _checks,
+    _conf,
+    _ipsets,
+    _leftovers,
+    _merge,
+    _optimize,
+    _providers,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, read_entries
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
 
 ROW_FILES = tuple(name for name in FILES if name not in ("zones", "interfaces", "hosts"))
@@ -31,7 +34,9 @@ RT_TABLES = "/etc/iproute2/rt_tables"
 SYSCTL_FILES = ("/etc/sysctl.conf",)
 SYSCTL_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
 _RP_FILTER = re.compile(r"^\s*-?\s*net[./]ipv4[./]conf[./](?P<name>\S+?)[./]rp_filter\s*=\s*1\s*$")
-_BLOCK = "gateways of shared interfaces"
+# Not what an editor or the package manager leaves behind: Shorewall never reads that.
+FILE_NAME = re.compile(r"(?!.*(?:^|/)\.)[\w.+-]+(?:/[\w.+-]+)*(?<!\.bak)(?<!\.annotated)")
+BLOCK = "gateways of shared interfaces"
 
 
 class Request:
@@ -48,9 +53,15 @@ class Request:
         self.params = params
         self.problems: list[Problem] = []
         self.rows: dict[str, list[Row]] = {}
+        self.glued: dict[str, list[Row]] = {}
+        # What others put beside it stays.
+        self.exclusive = bool(params.get("exclusive", True))
         self.providers: list[dict[str, Any]] | None = None
+        # First, so that rows are checked against what these files will say.
+        self._stage_texts()
         self._read_providers(neighbour)
         self._read_rows()
+        self.sets = self._read_sets()
         self.settings = self._assignments("settings")
         self.variables = self._assignments("params")
 
@@ -65,30 +76,79 @@ class Request:
                 )
         return wanted
 
+    def _stage_texts(self) -> None:
+        """Stage the files that are given as text."""
+        family = self.staging.family
+        given = {*(name for name in ROW_FILES if self.params.get(name) is not None)}
+        given |= {SCRIPTS[name] for name, text in (self.params.get("scripts") or {}).items() if text is not None}
+        given |= {name for name in ("params",) if self.params.get(name)}
+        given |= {f"{family.product}.conf"} if self.params.get("settings") else set()
+        for name, value in (self.params.get("files") or {}).items():
+            text = "" if value is None else str(value)
+            if not FILE_NAME.fullmatch(str(name)) or name == "postcompile":
+                allowed = f"the name of a file below {family.config}, but postcompile"
+                self.problems.append(Problem("files", None, str(name), name, allowed))
+            elif name in given:
+                allowed = f"either this text or the option that writes {name}, not both"
+                self.problems.append(Problem("files", None, str(name), "a text", allowed))
+            elif name in OBSOLETE and _leftovers.says_something(text):
+                self.problems.append(Problem("files", None, name, "a text", f"no text: Shorewall has {OBSOLETE[name]}"))
+            else:
+                self.staging.stage_text(f"{family.config}/{name}", "file", str(name), text)
+                self.staging.notes.append(f"{name}:0:files.{name}")
+
     def _read_providers(self, neighbour: _providers.Neighbour) -> None:
         entries = self.params.get("providers")
         known = _providers.known_providers(self.staging.rows("providers"))
-        self.known = known
+        self.known = self.before = known
         if entries is None:
             return
+        named = {str(entry.get("name")) for entry in entries}
+        entries = _merge.present(_merge.numbered(entries, "providers"))
         listed = [{key: value for key, value in entry.items() if value is not None} for entry in entries]
-        _providers.assign_numbers(listed, known)
+        if not self.exclusive:
+            listed += _providers.kept_providers(known, named)
+        others = self._other_providers()
+        _providers.assign_numbers(listed, known, {int(entry["number"]) for entry in others.values()})
+        self.problems += _providers.check_disjoint(listed, others)
         self.problems += _providers.resolve_macs(listed, known, neighbour)
         self.providers = listed
         self.known = {str(entry["name"]): entry for entry in listed if entry.get("name")}
 
+    def _other_providers(self) -> dict[str, dict[str, Any]]:
+        """Return the providers of the other version of IP: both have their tables in one file of names."""
+        other = IPV6 if self.staging.family == IPV4 else IPV4
+        found = _providers.known_providers(Staging(self.staging.candidate, other).rows("providers"))
+        return {name: entry for name, entry in found.items() if str(entry.get("number", "")).isdigit()}
+
     def _read_rows(self) -> None:
         for name in ROW_FILES:
             entries = self.params.get(name)
+            if entries is None:
+                continue
+            entries = _merge.numbered(entries, name)
             if name == "providers" and self.providers is not None:
-                entries = _providers.split_macs(self.providers)
-            elif name == "mangle" and entries is not None:
+                gone = [entry for entry in entries if entry.get(_merge.STATE) == _merge.ABSENT]
+                entries = gone + _providers.split_macs(self.providers, self.before)
+            elif name == "mangle":
                 entries, problems = _providers.fill_marks(entries, self.known)
                 self.problems += problems
                 entries = [*_providers.further_mac_rules(self.providers or ()), *entries]
-            if entries is not None:
-                self.rows[name], problems = read_entries(FILES[name], entries)
-                self.problems += problems
+            spec = self.staging.files[name]
+            if self.exclusive:
+                merged = _merge.take_all(spec, entries)
+            else:
+                merged = _merge.merge(spec, self.staging.rows(name), entries)
+            self.rows[name], self.glued[name] = merged.rows, merged.glued
+            self.problems += merged.problems
+
+    def _read_sets(self) -> _ipsets.Sets | None:
+        entries = self.params.get("ipsets")
+        if entries is None:
+            return None
+        sets, problems = _ipsets.read_sets(entries, self.staging.family)
+        self.problems += problems
+        return sets
 
     def check(self) -> None:
         """Add what is wrong across files; a file that was not given counts as it will be on the host."""
@@ -97,7 +157,7 @@ class Request:
         self.problems += [problem for problem in self._across() if problem.place() not in places]
 
     def _across(self) -> Iterator[Problem]:
-        staging = self.staging
+        staging, version = self.staging, self.staging.family.version
         zone_rows, interface_rows = staging.rows("zones"), staging.rows("interfaces")
         zones = _checks.zone_names(zone_rows)
         for name in ("policy", "rules"):
@@ -106,8 +166,8 @@ class Request:
         yield from _checks.check_interfaces_used(
             "rules", self.rows.get("rules", ()), interface_rows, staging.rows("hosts")
         )
-        yield from _checks.check_networks(self.rows)
-        yield from _checks.check_rules(self.rows.get("rules", ()))
+        yield from _checks.check_networks(self.rows, version)
+        yield from _checks.check_rules(self.rows.get("rules", ()), version)
         yield from _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))
         if self.providers is not None:
             yield from _checks.check_providers(self.providers, interface_rows)
@@ -116,60 +176,76 @@ class Request:
             yield from _checks.check_rtrules(self.rows["rtrules"], providers)
         management = self.params.get("management") or {}
         if management and "stoppedrules" in self.rows:
-            yield from _checks.check_stopped(self.rows["stoppedrules"], management["sources"], management["port"])
-        template = staging.candidate.read(CONF_TEMPLATE)
+            sources, port = management["sources"], management["port"]
+            yield from _checks.check_stopped(self.rows["stoppedrules"], sources, port, version)
+        template = staging.candidate.read(staging.family.conf_template)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
-        yield from obsolete_files(staging.candidate)
-        if providers:
+        if self.sets and self._setting("SAVE_IPSETS", "No") not in ("", "No"):
+            allowed = "No: what was saved when the firewall stopped would take the place of the lists given here"
+            yield Problem("settings", None, "SAVE_IPSETS", self._setting("SAVE_IPSETS", "No"), allowed)
+        yield from _leftovers.obsolete_files(staging.candidate, staging.family)
+        if providers and version == 4:
             names = {str(entry.get("interface")) for entry in providers}
             yield from reverse_path_filters(staging.candidate, names)
 
     def stage(self) -> None:
         """Write everything into the candidate."""
-        staging, candidate = self.staging, self.staging.candidate
+        staging, candidate, family = self.staging, self.staging.candidate, self.staging.family
         for name, rows in self.rows.items():
-            staging.stage_rows(name, rows)
+            staging.stage_rows(name, rows, not self.exclusive, self.glued[name])
         if self.settings:
-            staging.stage_assignments(CONF, "setting", self.settings, CONF_TEMPLATE)
+            staging.stage_assignments(family.conf, "setting", self.settings, family.conf_template)
         if self.variables:
-            staging.stage_assignments(f"{CONFIG}/params", "param", self.variables)
+            staging.stage_assignments(f"{family.config}/params", "param", self.variables)
         scripts = dict(self.params.get("scripts") or {})
         if self.providers is not None:
-            init = scripts["init"] if scripts.get("init") is not None else decode(candidate.read(f"{CONFIG}/init"))
-            scripts["init"] = _conf.set_block(init, _BLOCK, _providers.init_block(self.providers))
+            init = scripts.get("init")
+            if init is None:
+                init = decode(candidate.read(f"{family.config}/init"))
+            rest = _conf.set_block(init, BLOCK, "")
+            body = _providers.init_block(self.providers, rest) if self.params.get("pin_gateways", True) else ""
+            scripts["init"] = _conf.set_block(init, BLOCK, body)
+        if self.sets is not None:
+            _ipsets.stage(candidate, staging.plan, self.sets, family)
+            init = scripts.get("init")
+            init = decode(candidate.read(f"{family.config}/init")) if init is None else init
+            scripts["init"] = _conf.set_block(init, _ipsets.BLOCK, _ipsets.init_block(self.sets, family))
         for option, name in SCRIPTS.items():
             if scripts.get(option) is not None:
-                staging.stage_text(f"{CONFIG}/{name}", "script", name, scripts[option])
-        path = f"{CONFIG}/postcompile"
-        text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
-        staging.stage_text(path, "script", "postcompile", text, routing=False)
+                staging.stage_text(f"{family.config}/{name}", "script", name, scripts[option])
         defaults = {
             str(key): _conf.to_text(value) for key, value in (self.params.get("service_defaults") or {}).items()
         }
         if defaults:
-            staging.stage_assignments(SERVICE_DEFAULTS, "service default", defaults)
+            staging.stage_assignments(family.service_defaults, "service default", defaults)
+        if not any(path.startswith(f"{family.config}/") for path in candidate.entries):
+            # A configuration that is as wanted needs nothing of ours beside it.
+            return
+        self._choose_level()
+        path = f"{family.config}/postcompile"
+        text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
+        staging.stage_text(path, "script", "postcompile", text, routing=False)
         if self.known and candidate.read(RT_TABLES) is None:
             # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
             staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
 
+    def _setting(self, name: str, default: str) -> str:
+        """Return what a setting will be."""
+        candidate, family = self.staging.candidate, self.staging.family
+        content = candidate.read(family.conf) or candidate.read(family.conf_template)
+        return self.settings.get(name) or _conf.read(decode(content)).get(name) or default
 
-def obsolete_files(candidate: Candidate) -> list[Problem]:
-    """Refuse what is left over from older versions: Shorewall ignores it in silence, or rewrites it by itself."""
-    names = candidate.listdir(CONFIG)
-    found = []
-    for name in names:
-        text = decode(candidate.read(f"{CONFIG}/{name}")) if name in OBSOLETE else ""
-        if any(line.strip() and not line.lstrip().startswith(("#", "?")) for line in text.splitlines()):
-            found.append(
-                Problem(
-                    f"{CONFIG}/{name}",
-                    None,
-                    None,
-                    name,
-                    f"no file of this name: move its rows to {OBSOLETE[name]}, then delete it",
-                )
-            )
-    return found
+    def _choose_level(self) -> None:
+        """Have the compiler work as hard as the size of the configuration allows, unless the user says how hard."""
+        staging, family = self.staging, self.staging.family
+        if "OPTIMIZE" in self.settings:
+            return
+        current = self._setting("OPTIMIZE", "")
+        rows = self.rows["rules"] if "rules" in self.rows else staging.rows("rules")
+        count = _optimize.count_rules((row.get("source"), row.get("dest")) for row in rows)
+        level = _optimize.choose(current, count, len(staging.rows("zones")))
+        if current and level != current:
+            staging.stage_assignments(family.conf, "setting", {"OPTIMIZE": level}, family.conf_template)
 
 
 def reverse_path_filters(candidate: Candidate, interfaces: set[str]) -> list[Problem]:

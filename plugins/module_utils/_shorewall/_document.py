@@ -4,24 +4,47 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 
-"""Files of rows as text: read, written, and edited so that what does not change stays as it is, byte for byte."""
+"""Files of rows as text: read, and written anew. All lines of a document together are the file, byte for byte."""
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _syntax
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec, is_expressible
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, make_row
 
 HEADER = "# Managed by Ansible (ursa.kvmnet): rows that the inventory does not list are removed."
 _WIDTH = 16
-_PAIRS = re.compile(r"(?P<columns>\s*|.*[^&@%$])\{(?P<pairs>.*)\}")
-_PAIR = re.compile(r"""(?P<key>\w+)(?:=>?|:)(?P<value>"(?:[^"\\]|\\.)*"|[^,(\s]*(?:\([^)]*\))?[^,\s]*)""")
-_DIRECTIVE = re.compile(r"\?\s*(?P<word>\w+)\s*(?P<rest>.*)")
-_BARE = re.compile(r"(?:INCLUDE|SHELL|PERL|BEGIN|END)\b")
+
+
+@dataclass(frozen=True)
+class State:
+    """What the lines before have set for a row; nothing where only the compiler can know.
+
+    Args:
+        file_format: the C(?FORMAT).
+        section: the C(?SECTION).
+        comment: the C(?COMMENT).
+    """
+
+    file_format: int | None
+    section: str | None
+    comment: str | None = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a row that stands here can be understood."""
+        return None not in (self.file_format, self.section, self.comment)
+
+    def merged(self, other: State) -> State:
+        """Return what is known whichever of two ways the compiler came."""
+        return State(
+            self.file_format if self.file_format == other.file_format else None,
+            self.section if self.section == other.section else None,
+            self.comment if self.comment == other.comment else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -32,17 +55,25 @@ class Line:
         text: as it stands in the file, continuation lines and line ends included.
         number: the number of its first physical line, from 1.
         last: the number of its last physical line, which is the one that the compiler names.
-        row: the row, if it is one.
+        before: what holds before it.
+        after: what holds after it.
+        row: the row, if it is one that stands for itself.
         mark: C((word, rest)) for a directive that is understood: FORMAT, SECTION, COMMENT.
-        opaque: it means something that is not understood.
+        kept: it is not ours to judge: another directive, a script, anything in a conditional block.
+        lost: it is a row to the compiler, and says what the schema cannot.
+        nested: it stands inside a conditional block or a script, or ends one.
     """
 
     text: str
     number: int
     last: int
+    before: State
+    after: State
     row: Row | None = None
     mark: tuple[str, str] | None = None
-    opaque: bool = False
+    kept: bool = False
+    lost: bool = False
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,17 +82,21 @@ class Document:
 
     spec: FileSpec
     lines: tuple[Line, ...]
-    file_format: int
 
     @property
     def rows(self) -> list[Row]:
-        """The rows, in order."""
+        """The rows, in order, without those that conditional blocks hold."""
         return [line.row for line in self.lines if line.row is not None]
 
     @property
+    def lost(self) -> list[Line]:
+        """The rows that the schema cannot say."""
+        return [line for line in self.lines if line.lost]
+
+    @property
     def opaque(self) -> list[Line]:
-        """The lines that mean something that is not understood."""
-        return [line for line in self.lines if line.opaque]
+        """All lines that mean something and are no rows of ours."""
+        return [line for line in self.lines if line.lost or line.kept]
 
     @property
     def text(self) -> str:
@@ -69,105 +104,99 @@ class Document:
         return "".join(line.text for line in self.lines)
 
 
-def strip_comment(text: str) -> str:
-    """Return a line without its comment."""
-    return re.sub(r"\s*(?<!\\)#.*", "", text, flags=re.DOTALL)
+class _Reader:
+    """Goes through a file as the compiler does, as far as one can without evaluating conditions."""
 
+    def __init__(self, spec: FileSpec) -> None:
+        self.spec = spec
+        self.state = State(spec.first_format, spec.default_section)
+        # For each open conditional block, what held before it and what may hold after it.
+        self.blocks: list[tuple[State, State]] = []
+        self.script = False
 
-def _logical_lines(text: str) -> Iterable[tuple[str, str, int, int]]:
-    """Yield the raw text, the joined content, and the first and last line number of each logical line."""
-    raw, content, first = "", "", 0
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        first = first or number
-        body = strip_comment(line.rstrip("\r\n"))
-        if content.endswith((",", ":")):
-            body = body.lstrip()
-        raw += line
-        if body.endswith("\\"):
-            content += body[:-1]
-            continue
-        yield raw, content + body, first, number
-        raw, content, first = "", "", 0
-    if raw:
-        yield raw, content, first, text.count("\n") + (not text.endswith("\n"))
+    def read(self, piece: _syntax.Piece) -> Line:
+        """Read one logical line."""
+        before, nested = self.state, bool(self.blocks) or self.script
+        for word, rest in piece.directives:
+            self._obey(word, rest)
+        line = Line(piece.raw, piece.number, piece.last, before, before, nested=nested)
+        if piece.unfinished or (piece.directives and piece.content):
+            line = replace(line, lost=piece.unfinished and not nested, kept=nested or not piece.unfinished)
+        elif piece.directives:
+            word, rest = piece.directives[0]
+            known = not nested and self._is_known(word, rest)
+            line = replace(line, mark=(word, rest) if known else None, kept=not known)
+        elif self.script:
+            self.script = not _syntax.END.fullmatch(piece.content)
+            line = replace(line, kept=True)
+        elif piece.content:
+            line = self._read_content(piece.content, line)
+        return replace(line, after=self.state)
+
+    def _is_known(self, word: str, rest: str) -> bool:
+        return (word == "FORMAT" and rest.isdigit()) or (word == "COMMENT" and self.spec.has_comments)
+
+    def _obey(self, word: str, rest: str) -> None:
+        if word == "IF":
+            self.blocks.append((self.state, self.state))
+        elif word in ("ELSIF", "ELSE", "ENDIF") and self.blocks:
+            start, possible = self.blocks.pop()
+            possible = possible.merged(self.state)
+            self.state = possible if word == "ENDIF" else start
+            if word != "ENDIF":
+                self.blocks.append((start, possible))
+        elif self._is_known(word, rest):
+            if word == "FORMAT":
+                self.state = replace(self.state, file_format=int(rest))
+            else:
+                self.state = replace(self.state, comment=rest)
+
+    def _read_content(self, content: str, line: Line) -> Line:
+        section = _syntax.SECTION.fullmatch(content)
+        if section and section["name"] in self.spec.sections:
+            self.state = replace(self.state, section=section["name"])
+            known = not line.nested
+            return replace(line, mark=("SECTION", section["name"]) if known else None, kept=not known)
+        if _syntax.FOREIGN.match(content + " "):
+            self.script = bool(_syntax.BEGIN.match(content))
+            return replace(line, kept=True)
+        row = self._read_row(content)
+        if line.nested:
+            return replace(line, kept=True)
+        return replace(line, row=row, lost=row is None)
+
+    def _read_row(self, content: str) -> Row | None:
+        spec, state = self.spec, self.state
+        cells = _syntax.split_row(content, spec.has_inline)
+        if cells is None:
+            return None
+        comment = state.comment
+        for key, value in cells.pairs:
+            if key == "comment" and spec.has_comments:
+                comment = value
+                # The compiler forgets an earlier comment together with the row's own.
+                self.state = replace(self.state, comment="")
+        if state.file_format is None or state.section is None or comment is None:
+            return None
+        layout = spec.layout(state.file_format)
+        if len(cells.words) > len(layout):
+            return None
+        texts = {name: word for name, word in zip(layout, cells.words, strict=False) if not name.startswith("+")}
+        for key, value in cells.pairs:
+            column = spec.column(key)
+            if column is not None and column.name in layout:
+                texts[column.name] = value
+            elif key != "comment" or not spec.has_comments:
+                return None
+        if not all(is_expressible(text) for text in texts.values()):
+            return None
+        return make_row(spec, texts, section=state.section, comment=comment, inline=cells.inline)
 
 
 def parse(spec: FileSpec, text: str) -> Document:
-    """Read a file; what is not understood is kept as an opaque line."""
-    lines: list[Line] = []
-    file_format, section, comment = spec.first_format, "", ""
-    if spec.sections:
-        section = "NEW"
-    block = ""
-    for raw, content, first, last in _logical_lines(text):
-        stripped = content.strip()
-        directive = _DIRECTIVE.fullmatch(stripped)
-        if block:
-            lines.append(Line(raw, first, last, opaque=True))
-            if directive and directive["word"].upper() == "END":
-                block = ""
-        elif not stripped:
-            lines.append(Line(raw, first, last))
-        elif directive:
-            word, rest = directive["word"].upper(), directive["rest"].strip()
-            if word == "FORMAT" and rest.isdigit():
-                file_format = int(rest)
-            elif word == "SECTION" and rest.upper() in spec.sections:
-                section = rest.upper()
-            elif word == "COMMENT" and spec.has_comments:
-                comment = rest
-            else:
-                block = rest if word == "BEGIN" else ""
-                lines.append(Line(raw, first, last, opaque=True))
-                continue
-            lines.append(Line(raw, first, last, mark=(word, rest.upper() if word == "SECTION" else rest)))
-        elif _BARE.match(stripped):
-            lines.append(Line(raw, first, last, opaque=True))
-        else:
-            row = _parse_row(spec, stripped, file_format, section, comment)
-            lines.append(Line(raw, first, last, row=row, opaque=row is None))
-    return Document(spec, tuple(lines), file_format)
-
-
-def _parse_row(spec: FileSpec, content: str, file_format: int, section: str, comment: str) -> Row | None:
-    inline = ""
-    if spec.has_inline:
-        content, _, inline = content.partition(";;")
-    braces = _PAIRS.fullmatch(content.rstrip())
-    if ";" in content:
-        content, _, pairs = content.partition(";")
-    elif braces:
-        content, pairs = braces["columns"], braces["pairs"]
-    else:
-        pairs = ""
-    layout = spec.layout(file_format)
-    words = _words(content)
-    if len(words) > len(layout):
-        return None
-    texts = {name: word for name, word in zip(layout, words, strict=False) if not name.startswith("+")}
-    for pair in _PAIR.finditer(pairs):
-        value = pair["value"].strip('"').replace('\\"', '"')
-        column = spec.column(pair["key"].lower())
-        if pair["key"].lower() == "comment" and spec.has_comments:
-            comment = value
-        elif column is None:
-            return None
-        else:
-            texts[column.name] = value
-    if re.sub(r"[\s,]", "", _PAIR.sub("", pairs)):
-        return None
-    return make_row(spec, texts, section=section, comment=comment, inline=inline.strip())
-
-
-def _words(content: str) -> list[str]:
-    """Split at blanks outside parentheses."""
-    words: list[str] = []
-    for word in content.split():
-        if words and words[-1].count("(") > words[-1].count(")"):
-            words[-1] += word
-        else:
-            words.append(word)
-    return words
+    """Read a file; what is not understood is kept as it is."""
+    reader = _Reader(spec)
+    return Document(spec, tuple(reader.read(piece) for piece in _syntax.pieces(text)))
 
 
 def render_row(spec: FileSpec, row: Row, file_format: int) -> str:
@@ -182,83 +211,36 @@ def render_row(spec: FileSpec, row: Row, file_format: int) -> str:
     return f"{line} ;; {row.inline}" if row.inline else line
 
 
-Token = Row | tuple[str, str]
-
-
-def _tokens(spec: FileSpec, rows: Iterable[Row]) -> list[Token]:
-    """Return rows with the directives that they need before them."""
-    tokens: list[Token] = []
-    section = comment = ""
-    for row in rows:
-        if row.section != section:
-            section = row.section
-            tokens.append(("SECTION", section))
-        if row.comment != comment:
-            comment = row.comment
-            tokens.append(("COMMENT", comment))
-        tokens.append(row)
-    return tokens
-
-
-def _render_token(spec: FileSpec, token: Token, file_format: int) -> str:
-    if isinstance(token, Row):
-        return render_row(spec, token, file_format) + "\n"
-    return f"?{token[0]} {token[1]}".rstrip() + "\n"
+def fits(spec: FileSpec, row: Row, file_format: int) -> bool:
+    """Whether a format has a column for everything that a row says."""
+    layout = spec.layout(file_format)
+    return all(name in layout for name, _ in row.values)
 
 
 def render(spec: FileSpec, rows: Iterable[Row]) -> str:
     """Return a new file with these rows."""
     titles = [name.upper() for name in spec.layout(spec.file_format)]
     titles[0] = f"#{titles[0]}"
-    head = [HEADER]
+    lines = [HEADER]
     if spec.file_format:
-        head.append(f"?FORMAT {spec.file_format}")
-    head.append(" ".join(title.ljust(_WIDTH - 1) for title in titles).rstrip())
-    body = "".join(_render_token(spec, token, spec.file_format) for token in _tokens(spec, rows))
-    return "\n".join(head) + "\n" + body
+        lines.append(f"?FORMAT {spec.file_format}")
+    lines.append(" ".join(title.ljust(_WIDTH - 1) for title in titles).rstrip())
+    section, comment = "", ""
+    for row in by_section(spec, rows):
+        if row.section != section:
+            section = row.section
+            lines.append(f"?SECTION {section}")
+        if row.comment != comment:
+            comment = row.comment
+            lines.append(f"?COMMENT {comment}".rstrip())
+        lines.append(render_row(spec, row, spec.file_format))
+    return "\n".join(lines) + "\n"
 
 
-def _fits(spec: FileSpec, rows: Iterable[Row], file_format: int) -> bool:
-    layout = set(spec.layout(file_format))
-    return all(name in layout for row in rows for name, _ in row.values)
-
-
-def converge(document: Document, rows: list[Row]) -> str:
-    """Return the file's text with exactly these rows.
-
-    Nothing is touched when the rows are the same. Comments and unchanged rows stay where they are; a file that has
-    directives that are not understood, or an older format that cannot say what is wanted, is written anew.
-    """
-    spec = document.spec
-    if document.rows == rows and not document.opaque:
-        return document.text
-    formats = {line.mark[1] for line in document.lines if line.mark and line.mark[0] == "FORMAT"}
-    if not document.lines or document.opaque or len(formats) > 1 or not _fits(spec, rows, document.file_format):
-        return render(spec, rows)
-    have = [(line.row or line.mark, index) for index, line in enumerate(document.lines) if line.row or _is_token(line)]
-    want = _tokens(spec, rows)
-    matcher = difflib.SequenceMatcher(None, [token for token, _ in have], want, autojunk=False)
-    places = [index for _, index in have]
-    out: list[str] = []
-    cursor = 0
-    for tag, first, last, begin, end in matcher.get_opcodes():
-        stop = places[first] if first < len(places) else len(document.lines)
-        if tag == "insert":
-            out += [line.text for line in document.lines[cursor:stop]] if first in (0, len(places)) else []
-            cursor = stop if first in (0, len(places)) else cursor
-        for place in places[first:last]:
-            upto = place + 1 if tag == "equal" else place
-            out += [line.text for line in document.lines[cursor:upto]]
-            cursor = place + 1
-        if tag in ("insert", "replace"):
-            if out and not out[-1].endswith("\n"):
-                out[-1] += "\n"
-            out += [_render_token(spec, token, document.file_format) for token in want[begin:end]]
-    return "".join(out) + "".join(line.text for line in document.lines[cursor:])
-
-
-def _is_token(line: Line) -> bool:
-    return line.mark is not None and line.mark[0] != "FORMAT"
+def by_section(spec: FileSpec, rows: Iterable[Row]) -> list[Row]:
+    """Return rows in the order of their sections, and within each in their own."""
+    order = {section: place for place, section in enumerate(spec.sections)}
+    return sorted(rows, key=lambda row: order.get(row.section, -1))
 
 
 def number_rows(document: Document) -> dict[int, Row]:

@@ -11,15 +11,13 @@ from __future__ import annotations
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CONFIG, note_origins
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, converge, parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import note_origins
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._edit import converge
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import Leftover
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, plan_rows
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
-
-CONF = f"{CONFIG}/shorewall.conf"
-# Where Debian keeps the file as it is delivered.
-CONF_TEMPLATE = "/usr/share/shorewall/configfiles/shorewall.conf"
-SERVICE_DEFAULTS = "/etc/default/shorewall"
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
 
 def decode(content: bytes | None) -> str:
@@ -35,16 +33,19 @@ def encode(text: str) -> bytes:
 class Staging:
     """What one module does to the files of the candidate, and the plan of it."""
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate, family: Family = IPV4) -> None:
         self.candidate = candidate
+        self.family = family
+        self.files = files_of(family)
         self.plan = Plan()
         self.notes: list[str] = []
+        self.leftovers: list[Leftover] = []
         self.files_changed = False
         self.routing = False
 
     def document(self, name: str) -> Document:
         """Return a file of rows as it will be."""
-        return parse(FILES[name], decode(self.candidate.read(f"{CONFIG}/{name}")))
+        return parse(self.files[name], decode(self.candidate.read(f"{self.family.config}/{name}")))
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of a file as they will be."""
@@ -52,10 +53,10 @@ class Staging:
 
     def stage_rows(self, name: str, rows: list[Row]) -> None:
         """Make a file hold exactly these rows; a file that says the same already is left as it is."""
-        spec, path = FILES[name], f"{CONFIG}/{name}"
+        spec, path = self.files[name], f"{self.family.config}/{name}"
         live = self.candidate.live(path)
         document = parse(spec, decode(live))
-        changes = [Change("delete", "directive", f"{name}: {' '.join(line.text.split())}") for line in document.opaque]
+        changes = [Change("delete", spec.noun, " ".join(line.text.split())) for line in document.lost]
         changes += plan_rows(spec, document.rows, rows)
         for change in changes:
             self.plan.add(change)
@@ -65,7 +66,7 @@ class Staging:
         text = converge(document, rows) if changes else document.text
         self._put(path, text, routing=spec.routing)
         self.notes += note_origins(
-            self.candidate, name, text, [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]
+            spec, text, [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]
         )
 
     def stage_assignments(self, path: str, kind: str, wanted: dict[str, str], template: str = "") -> None:
@@ -75,11 +76,14 @@ class Staging:
             content = self.candidate.read(template)
         text = decode(content)
         live = _conf.read(decode(self.candidate.live(path)) if self.candidate.live(path) is not None else text)
+        # How the compiler works is nothing to the routing.
+        changed = {name for name, value in wanted.items() if live.get(name) != value}
+        routing = path == self.family.conf and (self.candidate.live(path) is None or bool(changed - {"OPTIMIZE"}))
         for name, value in wanted.items():
             if live.get(name) != value:
                 before = {"value": (live.get(name), value)}
                 self.plan.add(Change("change" if name in live else "create", kind, name, before))
-        self._put(path, _conf.edit(text, wanted), routing=path == CONF)
+        self._put(path, _conf.edit(text, wanted), routing)
 
     def stage_text(self, path: str, kind: str, name: str, text: str, routing: bool = True) -> None:
         """Make a file hold this text; an empty text removes it."""

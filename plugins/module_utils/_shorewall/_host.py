@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def lost_routing(providers: Iterable[Mapping[str, Any]]) -> str:
+def lost_routing(providers: Iterable[Mapping[str, Any]], version: int = 4) -> str:
     """Return what is missing of the providers' routing in the kernel, or an empty string.
 
     An address that comes and goes, or a service that tidies foreign rules away, takes it along and leaves the
@@ -23,8 +23,8 @@ def lost_routing(providers: Iterable[Mapping[str, Any]]) -> str:
     watched = [entry for entry in providers if _has_default_route(entry)]
     if not watched:
         return ""
-    routes = json.loads(_run(["ip", "-j", "-N", "-4", "route", "show", "table", "all", "default"]) or "[]")
-    rules = json.loads(_run(["ip", "-j", "-N", "-4", "rule", "show"]) or "[]")
+    routes = json.loads(_run(["ip", "-j", "-N", f"-{version}", "route", "show", "table", "all", "default"]) or "[]")
+    rules = json.loads(_run(["ip", "-j", "-N", f"-{version}", "rule", "show"]) or "[]")
     tables = {str(route.get("table", "main")) for route in routes}
     marked = {str(rule.get("table")) for rule in rules if "fwmark" in rule}
     for entry in watched:
@@ -36,7 +36,9 @@ def lost_routing(providers: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _has_default_route(entry: Mapping[str, Any]) -> bool:
-    return "." in str(entry.get("gateway") or "") and not {"optional", "tproxy"} & set(entry.get("options") or ())
+    if str(entry.get("gateway") or "").lower() in ("", "none", "detect"):
+        return False
+    return not {"optional", "tproxy"} & set(entry.get("options") or ())
 
 
 def _run(argv: list[str]) -> str:

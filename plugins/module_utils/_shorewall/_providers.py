@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
@@ -31,13 +31,20 @@ def known_providers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     return {options["name"]: options for options in found if "name" in options}
 
 
-def assign_numbers(entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> None:
+def assign_numbers(
+    entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]], others: Collection[int] = ()
+) -> None:
     """Give each provider that has no number one that no other has.
 
     A number is the provider's mark in every live connection: a provider keeps the one it has on the host, and one that
     just became free is taken last.
+
+    Args:
+        entries: the providers.
+        known: those on the host.
+        others: numbers that the other version of IP has taken.
     """
-    used = {int(entry["number"]) for entry in entries if entry.get("number")}
+    used = {int(entry["number"]) for entry in entries if entry.get("number")} | set(others)
     before = {
         name: int(options["number"]) for name, options in known.items() if str(options.get("number", "")).isdigit()
     }
@@ -56,6 +63,22 @@ def assign_numbers(entries: list[dict[str, Any]], known: Mapping[str, Mapping[st
         entry.setdefault("mark", None)
         if entry["mark"] is None:
             entry["mark"] = entry["number"]
+
+
+def check_disjoint(entries: Iterable[Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Refuse numbers and names that a provider of the other version of IP has: a table has one number and one name."""
+    numbers = {int(entry["number"]): name for name, entry in others.items()}
+    problems = []
+    for index, entry in enumerate(entries):
+        variable, place = locate(str(entry.get("origin") or ""), "providers", index)
+        number, name = int(entry["number"]), str(entry.get("name"))
+        if number in numbers:
+            taken = f"a number that no provider of the other version of IP has; {numbers[number]} has this one"
+            problems.append(Problem(variable, place, "number", number, taken))
+        if name in others:
+            allowed = "a name that no provider of the other version of IP has"
+            problems.append(Problem(variable, place, "name", name, allowed))
+    return problems
 
 
 def normalise_mac(value: str) -> str:
@@ -94,9 +117,17 @@ def resolve_macs(
     return problems
 
 
-def split_macs(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the providers with their first gateway MAC each: the one that a row has place for."""
-    return [{**entry, "gateway_mac": (entry.get("gateway_mac") or [None])[0]} for entry in entries]
+def split_macs(entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the providers with their first gateway MAC each: the one that a row has place for.
+
+    One that stands on the host already is spelt as it is there.
+    """
+    rows = []
+    for entry in entries:
+        mac = (entry.get("gateway_mac") or [None])[0]
+        pinned = str(known.get(str(entry.get("name")), {}).get("gateway_mac") or "")
+        rows.append({**entry, "gateway_mac": pinned if mac and normalise_mac(pinned) == mac else mac})
+    return rows
 
 
 def further_mac_rules(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -114,16 +145,22 @@ def further_mac_rules(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, An
     return rules
 
 
-def init_block(entries: Iterable[Mapping[str, Any]]) -> str:
+def init_block(entries: Iterable[Mapping[str, Any]], rest: str = "") -> str:
     """Return the lines of the C(init) script that pin the gateways of shared interfaces.
 
-    Without them Shorewall's own restore, try and safe-* end in the stopped state.
+    Without them Shorewall's own restore, try and safe-* end in the stopped state. What the rest of the script says
+    already is not said again.
     """
+    there = {
+        (found[1], normalise_mac(found[2])) for found in re.finditer(r"(?m)^\s*(SW_\w+_MAC)=[\"']?([\w:~-]+)", rest)
+    }
     lines = []
     for entry in entries:
         if entry.get("address") and entry.get("gateway_mac"):
             parts = [re.sub(r"\W", "_", str(entry[key])).upper() for key in ("interface", "name")]
-            lines.append(f"SW_{parts[0]}_{parts[1]}_MAC={entry['gateway_mac'][0]}\n")
+            name = f"SW_{parts[0]}_{parts[1]}_MAC"
+            if (name, entry["gateway_mac"][0]) not in there:
+                lines.append(f"{name}={entry['gateway_mac'][0]}\n")
     return "".join(lines)
 
 

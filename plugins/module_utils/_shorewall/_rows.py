@@ -19,7 +19,6 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
 
 # Options of a row that are no columns.
 SECTION, COMMENT, INLINE, ORIGIN = "section", "comment", "matches", "origin"
-DEFAULT_SECTION = "NEW"
 
 _ORIGIN = re.compile(r"(?P<variable>\w+)(?:\[(?P<index>\d+)\])?(?:\.(?P<key>.+))?")
 
@@ -128,7 +127,7 @@ def read_entry(spec: FileSpec, entry: Mapping[str, Any], index: int, option: str
         first, kind = column.fields[0]
         if column.required and not _elements(entry.get(first)):
             problems.append(Problem(variable, place, first, None, kind.allowed))
-    section = str(entry.get(SECTION) or (DEFAULT_SECTION if spec.sections else ""))
+    section = str(entry.get(SECTION) or spec.default_section)
     if section and section not in spec.sections:
         problems.append(Problem(variable, place, SECTION, section, "one of " + ", ".join(spec.sections)))
     extra = {}
@@ -173,7 +172,7 @@ def to_options(spec: FileSpec, row: Row) -> dict[str, Any]:
             result.update(split(column, values[column.name]))
         elif column.default != "-":
             result[column.name] = column.default
-    if row.section and row.section != DEFAULT_SECTION:
+    if row.section != spec.default_section:
         result[SECTION] = row.section
     if row.comment:
         result[COMMENT] = row.comment

@@ -13,14 +13,11 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _zones
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import (
-    STEP,
-    CompileResult,
-    is_installed,
-)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _leftovers, _zones
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileResult, is_installed
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import CONF, CONF_TEMPLATE, Staging, decode
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, IPV6, Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import Neighbour
 
 
@@ -32,16 +29,21 @@ class InvalidError(Exception):
         self.problems = problems
 
 
-def _require_installed(check_mode: bool) -> None:
-    if not check_mode and not is_installed():
+def family_of(params: Mapping[str, Any]) -> Family:
+    """Return the firewall that a module's parameters are about."""
+    return FAMILIES.get(str(params.get("family")), IPV4)
+
+
+def _require_installed(check_mode: bool, family: Family) -> None:
+    if not check_mode and not is_installed(family):
         raise InvalidError(
             [
                 Problem(
-                    "shorewall",
+                    family.product,
                     None,
                     None,
                     "not installed",
-                    "the package shorewall, installed before its configuration is written",
+                    f"the package {family.product}, installed before its configuration is written",
                 )
             ]
         )
@@ -53,11 +55,12 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     Raises:
         InvalidError: the input is wrong.
     """
-    _require_installed(check_mode)
-    staging = Staging(candidate)
+    family = family_of(params)
+    _require_installed(check_mode, family)
+    staging = Staging(candidate, family)
     present = [entry for entry in params["zones"] if entry.get("state") != "absent"]
     absent = {str(entry["name"]) for entry in params["zones"] if entry.get("state") == "absent"}
-    rows, problems = _zones.read_zones(present, params.get("interfaces") or ())
+    rows, problems = _zones.read_zones(present, params.get("interfaces") or (), family)
     if not params["exclusive"]:
         have = _zones.ZoneRows(staging.rows("zones"), staging.rows("interfaces"), staging.rows("hosts"))
         named = {
@@ -66,18 +69,19 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
             if entry.get("interfaces") is not None or entry.get("hosts") is not None
         }
         rows = _zones.merge(have, rows, named, absent)
-    content = candidate.read(CONF)
-    settings = _conf.read(decode(candidate.read(CONF_TEMPLATE) if content is None else content))
+    content = candidate.read(family.conf)
+    settings = _conf.read(decode(candidate.read(family.conf_template) if content is None else content))
     places = {problem.place() for problem in problems}
-    found = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT)
+    found = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT, family)
     problems += [problem for problem in found if problem.place() not in places]
     if problems:
         raise InvalidError(problems)
-    staging.stage_rows("zones", rows.zones)
-    staging.stage_rows("interfaces", rows.interfaces)
-    staging.stage_rows("hosts", rows.hosts)
+    for name, wanted in (("zones", rows.zones), ("interfaces", rows.interfaces), ("hosts", rows.hosts)):
+        # Directives between rows that stay are not ours to remove.
+        if params["exclusive"] or wanted != staging.rows(name):
+            staging.stage_rows(name, wanted)
     if staging.files_changed:
-        candidate.step(*STEP, origins=staging.notes, routing=staging.routing)
+        candidate.step(*family.step, origins=staging.notes, routing=staging.routing)
     return staging
 
 
@@ -87,14 +91,25 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
     Raises:
         InvalidError: the input is wrong.
     """
-    _require_installed(check_mode)
-    staging = Staging(candidate)
+    family = family_of(params)
+    _require_installed(check_mode, family)
+    staging = Staging(candidate, family)
     request = Request(staging, params, neighbour)
     request.check()
     if request.problems:
         raise InvalidError(request.problems)
     request.stage()
+    _give_up_ipv6(staging, request.settings)
+    staging.leftovers = _leftovers.find(candidate, staging.family)
     return staging
+
+
+def _give_up_ipv6(staging: Staging, settings: Mapping[str, str]) -> None:
+    """Take IPv6's own firewall out of the boot when this one closes IPv6 as a whole: it would open it again."""
+    enabled = (staging.candidate.host_root / IPV6.enabled).exists()
+    if staging.family == IPV4 and settings.get("DISABLE_IPV6") == "Yes" and enabled:
+        staging.plan.add(Change("delete", "firewall", IPV6.product, note="stop and disable, since IPv6 is closed"))
+        staging.candidate.step("unit", f"{IPV6.product}.service", IPV6.step[2], action="disable-now")
 
 
 def compile_and_plan(staging: Staging) -> CompileResult:
@@ -103,9 +118,11 @@ def compile_and_plan(staging: Staging) -> CompileResult:
     Raises:
         CompileError: the compiler refuses it.
     """
-    result = _compile.compile_staged(staging.candidate, staging.routing, staging.notes)
+    result = _compile.compile_staged(staging.candidate, staging.routing, staging.notes, staging.family)
     if result.action == "start":
-        staging.plan.add(Change("create", "firewall", "shorewall", note="start"))
+        staging.plan.add(Change("create", "firewall", staging.family.product, note="start"))
     elif result.reason:
-        staging.plan.add(Change("change", "firewall", "shorewall", note=f"{result.action}, since {result.reason}"))
+        staging.plan.add(
+            Change("change", "firewall", staging.family.product, note=f"{result.action}, since {result.reason}")
+        )
     return result

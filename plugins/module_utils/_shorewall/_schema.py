@@ -50,6 +50,7 @@ _MATCHES = (
 )
 
 SECTIONS = ("ALL", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "NEW")
+DEFAULT_SECTION = "NEW"
 
 _FILES = (
     FileSpec(
@@ -122,6 +123,7 @@ _FILES = (
             ),
         ),
         label=("zone", "interface", "addresses"),
+        ordered=False,
         routing=True,
     ),
     FileSpec(
@@ -157,6 +159,7 @@ _FILES = (
         ),
         label=("source", "dest", "action", "proto", "dport", "origdest"),
         sections=SECTIONS,
+        default_section=DEFAULT_SECTION,
         has_comments=True,
         has_inline=True,
     ),
@@ -340,6 +343,25 @@ _FILES = (
         ),
         label=("type", "zone", "gateway"),
         has_comments=True,
+    ),
+    FileSpec(
+        "accounting",
+        "accounting rule",
+        (
+            Column("action", ACTION, required=True),
+            Column("chain", ANY),
+            Column("source", ANY),
+            Column("dest", ANY),
+            *_MATCHES,
+            Column("user", ANY),
+            Column("mark", ANY),
+            Column("ipsec", ANY),
+            Column("headers", ANY),
+        ),
+        label=("action", "chain", "source", "dest", "proto", "dport"),
+        sections=("PREROUTING", "INPUT", "OUTPUT", "FORWARD", "POSTROUTING"),
+        has_comments=True,
+        has_inline=True,
     ),
 )
 

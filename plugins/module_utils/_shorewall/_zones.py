@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, key_of, locate, read_entry
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
 DEFAULT_LOGFORMAT = "%s %s "
 _RESERVED = ("all", "any", "none", "SOURCE", "DEST")
@@ -39,18 +41,19 @@ def longest_name(logformat: str) -> int:
 
 
 def read_zones(
-    entries: Iterable[Mapping[str, Any]], loose: Iterable[Mapping[str, Any]]
+    entries: Iterable[Mapping[str, Any]], loose: Iterable[Mapping[str, Any]], family: Family = IPV4
 ) -> tuple[ZoneRows, list[Problem]]:
     """Turn the module's zones, and its interfaces that belong to no single zone, into rows.
 
     Args:
         entries: the zones that shall be there.
         loose: interfaces whose zones are told apart by hosts.
+        family: the firewall.
     """
-    rows, problems = ZoneRows(), []
+    rows, problems, files = ZoneRows(), [], files_of(family)
     for index, entry in enumerate(entries):
         origin = str(entry.get("origin") or f"zones[{index}]")
-        row, found = read_entry(FILES["zones"], {**entry, "origin": origin}, index)
+        row, found = read_entry(files["zones"], {**entry, "origin": origin}, index)
         rows.zones.append(row)
         problems += found
         for key, name in (("interfaces", "interfaces"), ("hosts", "hosts")):
@@ -64,7 +67,7 @@ def read_zones(
                 texts |= (
                     {"interface": part.get("interface"), "addresses": part.get("addresses")} if key == "hosts" else {}
                 )
-                row, found = read_entry(FILES[name], texts, number)
+                row, found = read_entry(files[name], texts, number)
                 getattr(rows, name).append(row)
                 variable, place = locate(texts["origin"], "zones", index)
                 renamed = {"interface": "name"} if key == "interfaces" else {}
@@ -80,7 +83,7 @@ def read_zones(
                     if problem.key != "zone"
                 ]
     for index, entry in enumerate(loose):
-        row, found = read_entry(FILES["interfaces"], {**entry, "interface": entry.get("name")}, index)
+        row, found = read_entry(files["interfaces"], {**entry, "interface": entry.get("name")}, index)
         rows.interfaces.append(row)
         problems += found
     return rows, problems
@@ -112,7 +115,7 @@ def merge(have: ZoneRows, want: ZoneRows, named: set[str], absent: set[str]) -> 
     return merged
 
 
-def check_zones(rows: ZoneRows, logformat: str) -> list[Problem]:
+def check_zones(rows: ZoneRows, logformat: str, family: Family = IPV4) -> list[Problem]:
     """Return what is wrong with the zones as a whole."""
     problems = []
     longest = longest_name(logformat)
@@ -120,7 +123,7 @@ def check_zones(rows: ZoneRows, logformat: str) -> list[Problem]:
     firewalls = []
     for index, row in enumerate(rows.zones):
         name, _, parents = row.get("zone").partition(":")
-        kind = row.get("type") or "ipv4"
+        kind = row.get("type") or family.name
         variable, place = locate(row.origin, "zones", index)
 
         def wrong(key: str, value: object, allowed: str, variable: str = variable, place: int | None = place) -> None:
@@ -148,8 +151,8 @@ def check_zones(rows: ZoneRows, logformat: str) -> list[Problem]:
         declared[name] = kind
     if len(firewalls) != 1:
         problems.append(Problem("zones", None, "type", firewalls or None, "firewall for exactly one zone"))
-    if not any(kind in ("ipv4", "ip") for kind in declared.values()):
-        problems.append(Problem("zones", None, "type", None, "ipv4 for at least one zone"))
+    if not any(kind in (family.name, "ip") for kind in declared.values()):
+        problems.append(Problem("zones", None, "type", None, f"{family.name} for at least one zone"))
     return problems + _check_interfaces(rows, declared)
 
 

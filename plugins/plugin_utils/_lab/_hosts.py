@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_network
 from typing import Any
 
 PRIVATE = [IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
@@ -219,7 +219,8 @@ def management_sources(hosts: Iterable[Host]) -> list[IPv4Network]:
     found: list[IPv4Network] = []
     for host in hosts:
         for source in (host.vars.get("kvmnet_management") or {}).get("sources") or []:
-            network = IPv4Network(str(source), strict=False)
-            if network not in found:
+            network = ip_network(str(source), strict=False)
+            # The lab is a twin of the IPv4 network
+            if isinstance(network, IPv4Network) and network not in found:
                 found.append(network)
     return found

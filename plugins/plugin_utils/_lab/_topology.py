@@ -159,6 +159,7 @@ def _servers(hosts: Sequence[Host], wires: Sequence[Wire], names: set[str]) -> t
             station.plug("eth0", port.wire, [f"{server['address']}/{length}"])
             station.routes.append(f"default via {near} dev eth0")
             argv = ["{python}", "{programs}/services.py", "--http", "80", "--name", station.name]
+            argv += ["--echo", ",".join(map(str, server["ports"]))] if server.get("ports") else []
             station.programs.append({"name": "services", "argv": argv})
             found.append(station)
     return found, problems

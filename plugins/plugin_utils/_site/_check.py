@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from ._guests import check_across, check_guests, check_users
+from ._ipv6 import check_ipv6
 from ._links import check_networks, check_uplinks
 from ._read import Host
 from ._rules import check_policies, check_rules
 from ._schema import VARIABLES
 
 _ORDER = {variable.name: position for position, variable in enumerate(VARIABLES)}
-_CHECKS = (check_uplinks, check_networks, check_guests, check_users, check_policies, check_rules)
+_CHECKS = (check_uplinks, check_networks, check_ipv6, check_guests, check_users, check_policies, check_rules)
 
 
 def check_site(hosts: Iterable[Host]) -> list[Problem]:

@@ -214,7 +214,11 @@ def _published_by_rule(rule: Row, seen: dict[tuple[object, ...], Row]) -> Iterat
 def _managed_by_uplink(host: Host) -> bool:
     """Whether management may come in where published ports do: from anywhere but a network behind the host."""
     behind = [row["address"].network for row in host.networks or [] if isinstance(row["address"], IPv4Interface)]
-    sources = (host.management["sources"] if host.management is not None else None) or []
+    sources = [
+        source
+        for source in (host.management["sources"] if host.management is not None else None) or []
+        if isinstance(source, IPv4Network)
+    ]
     return any(not any(source.subnet_of(network) for network in behind) for source in sources)
 
 

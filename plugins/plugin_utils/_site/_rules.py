@@ -8,18 +8,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from . import _types as t
+from ._actions import LIMITED, is_call, verdict
 from ._links import FIREWALL_ZONE, UPLINK_ZONE, zone_of
 from ._read import Host, Row, hint
 from ._schema import PORT_PROTOCOLS
 
+# An IPv6 network, and a port
+_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](/\d+)?(?:(:)(\d+))?")
 EVERY_ZONE = "all"
+# Connections that stay in a zone as well
+EVERY_PAIR = "all+"
 
 
 @dataclass(frozen=True)
@@ -27,14 +33,14 @@ class End:
     """One end of a connection, read from C(zone), C(zone:address) or C(zone:address:port)."""
 
     zone: str
-    address: IPv4Network | None = None
+    address: IPv4Network | IPv6Network | None = None
     port: int | None = None
 
 
 def zones(host: Host) -> list[str]:
     """Return the zones a host's rules may name."""
     own = [zone for zone in (zone_of(row) for row in host.networks or []) if zone is not None]
-    return list(dict.fromkeys((FIREWALL_ZONE, UPLINK_ZONE, *own, EVERY_ZONE)))
+    return list(dict.fromkeys((FIREWALL_ZONE, UPLINK_ZONE, *own, EVERY_ZONE, EVERY_PAIR)))
 
 
 def _end(row: Row, key: str, known: list[str]) -> tuple[End | None, str]:
@@ -49,11 +55,25 @@ def _end(row: Row, key: str, known: list[str]) -> tuple[End | None, str]:
         return None, f"a zone of this host ({', '.join(known)}), alone or with an address, as in loc:172.20.1.107{say}"
     if not colon:
         return End(zone), ""
-    address, colon, port = rest.partition(":")
+    found = _BRACKETED.fullmatch(rest)
+    address, colon, port = (found[1] + (found[2] or ""), found[3], found[4]) if found else rest.partition(":")
     try:
-        return End(zone, t.NETWORK.read(address), t.PORT.read(port) if colon else None), ""
+        if rest.count(":") > 1 and not found:
+            raise t.WrongError("an IPv6 address in brackets, as in loc:[2001:db8::1] or loc:[2001:db8::]/64")
+        return End(zone, t.ANY_NETWORK.read(address), t.PORT.read(port) if colon else None), ""
     except t.WrongError as wrong:
         return None, f"zone, zone:address or zone:address:port, with {wrong}"
+
+
+def _decides(earlier: tuple[str, str], later: tuple[str, str]) -> bool:
+    """Whether an earlier policy leaves nothing to a later one."""
+    pairs = list(zip(earlier, later, strict=True))
+    if any(first not in (second, EVERY_ZONE, EVERY_PAIR) for first, second in pairs):
+        return False
+    if EVERY_PAIR in later:
+        return all(first in (second, EVERY_PAIR) for first, second in pairs)
+    # To "all" the way from a zone to itself is not meant
+    return later[0] != later[1] or all(first in (second, EVERY_PAIR) for first, second in pairs)
 
 
 def check_policies(host: Host) -> Iterator[Problem]:
@@ -73,7 +93,7 @@ def check_policies(host: Host) -> Iterator[Problem]:
         if len(ends) < 2:
             continue
         for source, target, first in earlier:
-            if source in (ends[0], EVERY_ZONE) and target in (ends[1], EVERY_ZONE):
+            if _decides((source, target), (ends[0], ends[1])):
                 yield row.problem(
                     "from", f"a pair of zones that {first.place} (from {source} to {target}) does not decide before it"
                 )
@@ -90,34 +110,63 @@ def check_rules(host: Host) -> Iterator[Problem]:
             allowed = "zone or zone:address: the port goes into the key port"
         if allowed:
             yield row.problem("from", allowed)
+        yield from _ports(row)
+        action = row["action"] or ""
+        does = verdict(action)
+        if row.given("rate") and does and does not in LIMITED:
+            yield row.problem("rate", f"rate only for {', '.join(LIMITED)}: Shorewall cannot limit {does}")
+        if does == "REDIRECT":
+            yield from _redirect(row)
+            continue
         target, allowed = _end(row, "to", known)
         if allowed:
             yield row.problem("to", allowed)
-        yield from _ports(row)
-        if row["action"] == "DNAT":
+        if does == "DNAT":
             yield from _forward(row, target)
-        elif row["action"] is not None:
+        elif action:
             if target is not None and target.port is not None:
-                yield row.problem("to", f"zone or zone:address, for {row['action']}: the port goes into the key port")
+                yield row.problem("to", f"zone or zone:address, for {action}: the port goes into the key port")
             if row.given("address"):
-                yield row.problem("address", "address only for DNAT; otherwise it goes into to, as zone:address")
+                yield row.problem(
+                    "address", "address only for DNAT and REDIRECT; otherwise it goes into to, as zone:address"
+                )
+
+
+def _redirect(row: Row) -> Iterator[Problem]:
+    zone, colon, port = (row["to"] or FIREWALL_ZONE).partition(":")
+    allowed = f"{FIREWALL_ZONE} or {FIREWALL_ZONE}:port, for REDIRECT, as in {FIREWALL_ZONE}:3128"
+    if zone != FIREWALL_ZONE:
+        yield row.problem("to", allowed)
+    elif colon:
+        try:
+            t.PORT.read(port)
+        except t.WrongError as wrong:
+            yield row.problem("to", f"{allowed}, with {wrong}")
+    if not row.given("port") and row["action"] == "REDIRECT":
+        yield row.problem("port", "the port that is redirected, required")
 
 
 def _ports(row: Row) -> Iterator[Problem]:
-    if not row.given("port"):
-        return
-    if not row.given("proto"):
-        yield row.problem("proto", f"{' or '.join(PORT_PROTOCOLS)}, required beside port")
-    elif row["proto"] is not None and row["proto"] not in PORT_PROTOCOLS:
-        yield row.problem("port", f"port only for {', '.join(PORT_PROTOCOLS)}; {row['proto']} has none")
+    for key in ("port", "sport"):
+        if not row.given(key):
+            continue
+        if not row.given("proto"):
+            if row["action"] is None or not is_call(row["action"]):
+                yield row.problem("proto", f"{' or '.join(PORT_PROTOCOLS)}, required beside {key}")
+        elif row["proto"] is not None and row["proto"] not in PORT_PROTOCOLS:
+            yield row.problem(key, f"{key} only for {', '.join(PORT_PROTOCOLS)}; {row['proto']} has none")
 
 
 def _forward(row: Row, target: End | None) -> Iterator[Problem]:
     if target is None:
         return
-    if target.zone in (FIREWALL_ZONE, EVERY_ZONE) or target.address is None or target.address.prefixlen != 32:
+    if (
+        target.zone in (FIREWALL_ZONE, EVERY_ZONE, EVERY_PAIR)
+        or target.address is None
+        or target.address.prefixlen != target.address.max_prefixlen
+    ):
         yield row.problem(
             "to", "the zone and address of one machine, for DNAT, as in dmz:10.10.11.1 or dmz:10.10.11.1:80"
         )
-    if target.port is not None and not row.given("port"):
+    if target.port is not None and not row.given("port") and row["action"] == "DNAT":
         yield row.problem("port", f"the port that is forwarded to port {target.port}, required")

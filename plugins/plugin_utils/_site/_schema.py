@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
 
 from . import _types as t
+from ._actions import ACTION
 from ._types import Key, Kind, ListOf, Table
 
 # PROVIDER_BITS is 8; 250 and 253 to 255 are the kernel's and Shorewall's own tables.
@@ -22,7 +23,6 @@ NUMBERS_TAKEN = (250, 253, 254, 255)
 PORT_PROTOCOLS = ("tcp", "udp", "sctp", "dccp")
 PROTOCOLS = (*PORT_PROTOCOLS, "icmp", "igmp", "gre", "esp", "ah", "ospf", "vrrp", "all")
 POLICY_ACTIONS = ("ACCEPT", "DROP", "REJECT")
-RULE_ACTIONS = (*POLICY_ACTIONS, "DNAT")
 
 _PROTO = t.choice(*PORT_PROTOCOLS)
 
@@ -30,9 +30,9 @@ MANAGEMENT = Table(
     (
         Key(
             "sources",
-            ListOf(t.NETWORK, least=1),
-            "Networks or addresses that hosts are managed from. They keep their access in every state of the "
-            "firewall, stopped included.",
+            ListOf(t.ANY_NETWORK, least=1),
+            "Networks or addresses, of IPv4 or IPv6, that hosts are managed from. They keep their access in every "
+            "state of the firewall, stopped included.",
             required=True,
         ),
         Key("port", t.PORT, "The port of SSH.", default="22"),
@@ -66,6 +66,17 @@ UPLINKS = Table(
             "gateway",
             t.either("address, or `dhcp`", "dhcp", t.ADDRESS),
             "The provider's gateway. Absent: point-to-point.",
+        ),
+        Key(
+            "address6",
+            t.CIDR6,
+            "The host's IPv6 address there. With one anywhere, IPv6 is let through as the zones and policies say; "
+            "without any it is closed.",
+        ),
+        Key(
+            "gateway6",
+            t.ADDRESS6,
+            "The provider's IPv6 gateway, often a link-local one such as `fe80::1`.",
         ),
         Key(
             "gateway_mac",
@@ -122,6 +133,12 @@ NETWORKS = Table(
         Key("ports", ListOf(t.INTERFACE), "Existing interfaces that become ports of the bridge."),
         Key("address", t.CIDR, "The host's own address there."),
         Key(
+            "address6",
+            t.CIDR6,
+            "The host's own IPv6 address there. On a bridge its prefix is 64 bits long, and guests give themselves "
+            "addresses out of it.",
+        ),
+        Key(
             "dhcp_range",
             ListOf(t.ADDRESS, least=2, most=2),
             "First and last address for guests without an address of their own.",
@@ -137,7 +154,7 @@ NETWORKS = Table(
             "masquerade",
             t.BOOL,
             "Whether its guests leave by the uplinks under the host's address.",
-            default="true for a private `address` (RFC 1918)",
+            default="true for a private `address` (RFC 1918), and for a unique local `address6` (fc00::/7)",
         ),
         Key("mtu", t.integer(576, 65535), "Largest packet, in bytes."),
         Key("isolated", t.BOOL, "Whether its guests are kept from reaching each other.", default="false"),
@@ -242,13 +259,14 @@ POLICIES = Table(
         Key(
             "from",
             t.STRING,
-            "Zone that the connection comes from: the zone of a network, `net` (the uplinks), `fw` (the host) or "
-            "`all`.",
+            "Zone that the connection comes from: the zone of a network, `net` (the uplinks), `fw` (the host), `all`, "
+            "or `all+`, which also means connections that stay in a zone.",
             required=True,
         ),
         Key("to", t.STRING, "Zone that it goes to.", required=True),
         Key("action", t.choice(*POLICY_ACTIONS), "What becomes of connections that no rule decides.", required=True),
         Key("log", t.LOG, "Log them, `true` at level info."),
+        Key("rate", t.RATE, "How many TCP connections may begin. More are dropped, whatever the action."),
     )
 )
 
@@ -263,13 +281,15 @@ RULES = Table(
         Key(
             "to",
             t.STRING,
-            "Zone, or zone and address. For DNAT zone, address and, where it differs, port: `dmz:10.10.11.1:80`.",
+            "Zone, or zone and address. For DNAT zone, address and, where it differs, port: `dmz:10.10.11.1:80`. For "
+            "REDIRECT the host and, where it differs, port: `fw:3128`.",
             required=True,
         ),
         Key(
             "action",
-            t.choice(*RULE_ACTIONS),
-            "What becomes of the connection. DNAT sends it to another address.",
+            ACTION,
+            "What becomes of the connection. DNAT sends it to another address, REDIRECT to the host itself, LOG only "
+            "logs it. A macro knows protocol and ports of a service: `DNS(ACCEPT)`, `HTTP(DNAT)`.",
             required=True,
         ),
         Key("proto", t.choice(*PROTOCOLS), "Protocol."),
@@ -278,10 +298,18 @@ RULES = Table(
             ListOf(t.PORTS, least=1, single=True),
             "Destination port, a range such as `6000:6010`, or a list. Needs a `proto` that has ports.",
         ),
+        Key("sport", ListOf(t.PORTS, least=1, single=True), "Source port, likewise."),
         Key(
             "address",
             t.NETWORK,
-            "For DNAT: the address that was asked for, where not every address of the host is meant.",
+            "For DNAT and REDIRECT: the address that was asked for, where not every address of the host (or, from a "
+            "network behind it, anywhere) is meant.",
+        ),
+        Key(
+            "rate",
+            t.RATE,
+            "How often the rule fits, for all together or, after `s:`, for each source alone: `10/min`, `10/min:5` "
+            "with a burst of 5, `s:10/min:5`. What exceeds it goes on to the next rule. Not for DROP and REJECT.",
         ),
         Key("log", t.LOG, "Log the connection, `true` at level info."),
     )

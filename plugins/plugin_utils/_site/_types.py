@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SEE_LATER = "IPv6 is not managed yet"
+SEE_LATER = "IPv6 has keys of its own, address6 and gateway6"
 
 
 class WrongError(Exception):
@@ -195,6 +195,44 @@ def _network(value: object) -> ipaddress.IPv4Network:
     return found.network
 
 
+def _address6(value: object) -> ipaddress.IPv6Address:
+    allowed = "an IPv6 address without a prefix length, such as 2001:db8::1 or fe80::1"
+    try:
+        return ipaddress.IPv6Address(_text(value, allowed))
+    except ValueError:
+        raise WrongError(allowed) from None
+
+
+def _interface_address6(value: object) -> ipaddress.IPv6Interface:
+    allowed = "an IPv6 address with its prefix length, such as 2001:db8::1/64"
+    text = _text(value, allowed)
+    try:
+        found = ipaddress.IPv6Interface(text)
+    except ValueError:
+        raise WrongError(allowed) from None
+    if "/" not in text or found.is_link_local or found.is_multicast or found.is_unspecified or found.is_loopback:
+        raise WrongError(f"{allowed}, global or unique local (fc00::/7)")
+    if found.network.prefixlen < 127 and found.ip == found.network.network_address:
+        raise WrongError(f"an address of a host: {found.ip} is that of every router in {found.network}")
+    return found
+
+
+def _any_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    text = str(value)
+    if ":" not in text:
+        return _network(value)
+    allowed = "an IPv6 network, such as 2001:db8::/64, or an address"
+    try:
+        found = ipaddress.IPv6Interface(text)
+    except ValueError:
+        raise WrongError(allowed) from None
+    if found.ip != found.network.network_address:
+        raise WrongError(
+            f"{found.network} for the network or {found.ip}/128 for the one address: bits of the host part are set"
+        )
+    return found.network
+
+
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -331,12 +369,26 @@ MAPPING = Kind("mapping", _mapping)
 ADDRESS = Kind("address", _address)
 CIDR = Kind("address with prefix length", _interface_address)
 NETWORK = Kind("network or address", _network)
+ADDRESS6 = Kind("IPv6 address", _address6)
+CIDR6 = Kind("IPv6 address with prefix length", _interface_address6)
+ANY_NETWORK = Kind("network or address", _any_network)
 MAC = Kind("MAC address", _mac)
 PORT = Kind("port", _one_port)
 PORTS = Kind("port or range", _port_range)
 INTERFACE = Kind("interface name", _interface)
+RATE = pattern(
+    "rate",
+    r"([sd]:)?[1-9]\d{0,5}/(sec|min|hour|day)(:[1-9]\d{0,3})?",
+    "a rate such as 10/min (or sec, hour, day), with s: before it for each source alone, :5 after it for a burst of 5",
+)
 LOG = either(
-    "`true` or syslog level", True, choice("debug", "info", "notice", "warning", "err", "crit", "alert", "emerg")
+    "`true`, syslog level, or `NFLOG(group)`",
+    True,
+    pattern(
+        "level",
+        r"debug|info|notice|warning|err|crit|alert|emerg|NFLOG(\(\d{1,5}\))?",
+        "one of debug, info, notice, warning, err, crit, alert, emerg, or NFLOG(group)",
+    ),
 )
 ZONE = Kind("zone name", _zone)
 PROVIDER = Kind("name", _provider)

@@ -41,6 +41,8 @@ AVVANTA = {
     "services": [{"proto": "tcp", "port": 21}],
 }
 SHARED = [COMCAST, AVVANTA]
+# What Shorewall's own samples say of an interface
+SAMPLE = ["tcpflags", "logmartians", "nosmurfs", "routefilter"]
 SEPARATE = [COMCAST, {"name": "avvanta", "interface": "eth1", "address": "dhcp", "gateway": "dhcp", "fallback": True}]
 KVM = {"name": "kvm", "bridge": "br0", "address": "192.168.0.254/24"}
 GUESTS = [
@@ -164,7 +166,13 @@ class TestTwoInterfaces:
 
     def test_the_uplink_is_filtered_by_route(self) -> None:
         zones = firewall_zones([KVM], [COMCAST]) or []
-        assert zones[1]["interfaces"] == [{"name": "eth0", "options": ["tcpflags", "logmartians", "routefilter"]}]
+        assert zones[1]["interfaces"] == [{"name": "eth0", "options": [*SAMPLE, "sourceroute=0"]}]
+
+    def test_a_network_on_an_interface_too(self) -> None:
+        loc = {"name": "loc", "interface": "eth1", "address": "10.1.2.3/16"}
+        assert (firewall_zones([loc], [COMCAST]) or [])[2]["interfaces"] == [{"name": "eth1", "options": SAMPLE}]
+        several = firewall_zones([loc], SHARED) or []
+        assert several[2]["interfaces"][0]["options"] == ["tcpflags", "logmartians", "nosmurfs"]
 
 
 class TestUnset:
@@ -221,9 +229,22 @@ class TestPolicies:
         ]
 
     def test_a_general_one_displaces_all(self) -> None:
-        assert policies([KVM], SHARED, [{"from": "all", "to": "all", "action": "DROP", "log": True}]) == [
-            "all all DROP info"
+        own = [{"from": "all", "to": "all", "action": "DROP", "log": True}]
+        assert policies([KVM], [COMCAST], own) == ["all all DROP info"]
+
+    def test_a_general_one_does_not_let_providers_reach_each_other(self) -> None:
+        """Shorewall lets through what stays in a zone, and its "all" does not mean that."""
+        own = [{"from": "all", "to": "all", "action": "DROP"}]
+        assert policies([KVM], SHARED, own) == ["all all DROP", "net net NONE"]
+        assert policies([KVM], SHARED, [{"from": "all+", "to": "all+", "action": "DROP"}]) == ["all+ all+ DROP"]
+        assert policies([KVM], SHARED, [{"from": "net", "to": "all+", "action": "DROP"}])[:2] == [
+            "net all+ DROP",
+            "fw net ACCEPT",
         ]
+
+    def test_can_hold_floods_back(self) -> None:
+        own = [{"from": "net", "to": "all", "action": "DROP", "rate": "s:10/sec:20"}]
+        assert (firewall_policies([KVM], [COMCAST], own) or [])[0]["rate"] == "s:10/sec:20"
 
     def test_a_closed_network_reaches_the_internet_only(self) -> None:
         lines = policies([KVM | {"isolated": True}], [COMCAST])
@@ -264,6 +285,22 @@ class TestRules:
                     "proto": ["tcp"],
                     "origdest": ["192.0.2.1"],
                 },
+            ),
+            (
+                {"from": "kvm", "to": "fw:3128", "action": "redirect", "proto": "tcp", "port": 80},
+                {"action": "REDIRECT", "source": "kvm", "dest": "$FW::3128", "proto": ["tcp"], "dport": ["80"]},
+            ),
+            (
+                {"from": "kvm", "to": "fw", "action": "Web(REDIRECT)", "address": "192.0.2.1"},
+                {"action": "Web(REDIRECT)", "source": "kvm", "origdest": ["192.0.2.1"]},
+            ),
+            (
+                {"from": "net", "to": "kvm", "action": "log", "proto": "udp", "sport": [53, "67-68"]},
+                {"action": "LOG:info", "source": "net", "dest": "kvm", "proto": ["udp"], "sport": ["53", "67:68"]},
+            ),
+            (
+                {"from": "net", "to": "fw", "action": "SSH(ACCEPT)", "rate": "s:3/min:3", "log": "NFLOG(1)"},
+                {"action": "SSH(ACCEPT):NFLOG(1)", "source": "net", "dest": "$FW", "rate": "s:3/min:3"},
             ),
         ],
     )

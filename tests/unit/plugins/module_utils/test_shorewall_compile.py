@@ -14,7 +14,6 @@ import pytest
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import (
-    FIREWALL,
     CompileError,
     compile_staged,
     digest,
@@ -23,6 +22,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile im
     note_origins,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
 RULES = "# x\n?SECTION NEW\nACCEPT net $FW tcp 22\nFOO    net kvm\n"
@@ -35,17 +35,17 @@ class Host:
         self.root = root
         self.compiled = 0
         self.chains: set[str] = set()
-        monkeypatch.setattr(_compile, "is_installed", lambda: True)
+        monkeypatch.setattr(_compile, "is_installed", lambda _: True)
         monkeypatch.setattr(_compile, "compile_candidate", self.compile)
-        monkeypatch.setattr(_compile, "has_chain", self.chains.__contains__)
-        monkeypatch.setattr(_compile, "lost_routing", lambda _: "")
+        monkeypatch.setattr(_compile, "has_chain", lambda name, _: name in self.chains)
+        monkeypatch.setattr(_compile, "lost_routing", lambda *_: "")
         (root / "etc/shorewall").mkdir(parents=True)
         (root / "etc/shorewall/rules").write_text("ACCEPT net $FW\n")
-        enabled = root / _compile.ENABLED
+        enabled = root / IPV4.enabled
         enabled.parent.mkdir(parents=True)
         enabled.write_text("")
 
-    def compile(self, candidate: Candidate, directory: Path) -> tuple[bytes, tuple[str, ...]]:
+    def compile(self, candidate: Candidate, directory: Path, family: Family) -> tuple[bytes, tuple[str, ...]]:
         self.compiled += 1
         return f"g_sha1sum1=sha-lh-{self.compiled:020}\n# configuration {digest(directory)}\n".encode(), ()
 
@@ -53,9 +53,9 @@ class Host:
         return Candidate(None, None, self.root)
 
     def load(self, candidate: Candidate) -> None:
-        script = self.root / FIREWALL.lstrip("/")
+        script = self.root / IPV4.firewall.lstrip("/")
         script.parent.mkdir(parents=True, exist_ok=True)
-        script.write_bytes(candidate.read(FIREWALL) or b"")
+        script.write_bytes(candidate.read(IPV4.firewall) or b"")
         script.chmod(0o700)
         self.chains |= {"shorewall", f"sha-lh-{self.compiled:020}"}
 
@@ -70,7 +70,7 @@ class TestWhenToCompile:
         candidate = host.candidate()
         result = compile_staged(candidate)
         assert (result.compiled, result.action, host.compiled) == (True, "start", 1)
-        assert candidate.entries[FIREWALL]["mode"] == 0o700
+        assert candidate.entries[IPV4.firewall]["mode"] == 0o700
         assert candidate.steps["shorewall", "shorewall"]["args"] == {"routing": True, "enable": True}
 
     def test_compiles_nothing_twice(self, host: Host) -> None:
@@ -128,25 +128,25 @@ class TestWhenToCompile:
         first = host.candidate()
         compile_staged(first)
         host.load(first)
-        monkeypatch.setattr(_compile, "lost_routing", lambda _: "a table is empty")
+        monkeypatch.setattr(_compile, "lost_routing", lambda *_: "a table is empty")
         second = host.candidate()
         assert compile_staged(second).reason == "a table is empty"
         assert second.steps["shorewall", "shorewall"]["args"]["routing"] is True
 
     def test_says_when_there_is_no_compiler(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_compile, "is_installed", lambda: False)
+        monkeypatch.setattr(_compile, "is_installed", lambda _: False)
         assert compile_staged(host.candidate()).compiled is False
 
     def test_leaves_a_firewall_alone_that_is_not_ours(self, host: Host) -> None:
         candidate = host.candidate()
         candidate.put("/etc/dnsmasq.kvmnet.d/x", "x")
-        assert ensure_compiled(candidate).compiled is False
+        assert ensure_compiled(candidate) == {}
         assert set(candidate.entries) == {"/etc/dnsmasq.kvmnet.d/x"}
 
     def test_compiles_zones_that_were_staged_alone(self, host: Host) -> None:
         candidate = host.candidate()
         candidate.put("/etc/shorewall/zones", "fw firewall\n")
-        assert ensure_compiled(candidate).compiled is True
+        assert ensure_compiled(candidate)["ipv4"].compiled is True
         assert host.compiled == 1
 
 
@@ -177,7 +177,7 @@ class TestExplain:
         candidate.put("/etc/shorewall/rules", RULES)
         rows = parse(FILES["rules"], RULES).rows
         origins: list[tuple[Any, str]] = [(rows[0], ""), (rows[1], "kvmnet_rules[2]")]
-        candidate.step("shorewall", "shorewall", 60, origins=note_origins(candidate, "rules", RULES, origins))
+        candidate.step("shorewall", "shorewall", 60, origins=note_origins(FILES["rules"], RULES, origins))
         return candidate
 
     def test_names_the_inventory_key_and_the_row(self, tmp_path: Path) -> None:
@@ -207,4 +207,4 @@ def test_a_script_that_the_shell_cannot_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "compiled").write_text("true\nif then\n")
     (tmp_path / "started").write_text("if then\n")
     with pytest.raises(CompileError, match=r"^scripts\.started: the shell says: 1: "):
-        _compile._check_syntax(tmp_path / "compiled", tmp_path)
+        _compile._check_syntax(tmp_path / "compiled", tmp_path, IPV4)

@@ -63,6 +63,74 @@ RULES: list[tuple[str, Change, str, str]] = [
         "rules[1].address",
         "only for DNAT",
     ),
+    ("misspelt verdict", lambda v: v["kvmnet_rules"][1].update(action="REJCET"), "rules[1].action", "REJECT is prob"),
+    (
+        "misspelt macro",
+        lambda v: v["kvmnet_rules"][1].update(action="Pingg(ACCEPT)"),
+        "rules[1].action",
+        "Ping is probably meant",
+    ),
+    (
+        "macro in capitals",
+        lambda v: v["kvmnet_rules"][1].update(action="PING(DROP)"),
+        "rules[1].action",
+        "Ping is prob",
+    ),
+    ("macro alone", lambda v: v["kvmnet_rules"][1].update(action="DNS"), "rules[1].action", "as in DNS(ACCEPT)"),
+    ("macro to nothing", lambda v: v["kvmnet_rules"][1].update(action="DNS(ALLOW)"), "rules[1].action", "DNS(ACCEPT)"),
+    ("verdict of one", lambda v: v["kvmnet_rules"][1].update(action="DROP(net)"), "rules[1].action", "DROP alone"),
+    ("no action at all", lambda v: v["kvmnet_rules"][1].update(action="Ping ACCEPT"), "rules[1].action", "Ping(DROP)"),
+    ("bad rate", lambda v: v["kvmnet_rules"][1].update(rate="10 per minute"), "rules[1].rate", "such as 10/min"),
+    ("rate of none", lambda v: v["kvmnet_rules"][1].update(rate="0/min"), "rules[1].rate", "such as 10/min"),
+    (
+        "rate of drops",
+        lambda v: v["kvmnet_rules"][1].update(action="DROP", rate="1/sec"),
+        "rules[1].rate",
+        "limit DROP",
+    ),
+    (
+        "rate of a macro's drops",
+        lambda v: v["kvmnet_rules"][1].update(action="Ping(DROP)", rate="1/sec"),
+        "rules[1].rate",
+        "limit DROP",
+    ),
+    (
+        "source port without protocol",
+        lambda v: v["kvmnet_rules"].append({"from": "net", "to": "fw", "action": "ACCEPT", "sport": 53}),
+        "rules[2].proto",
+        "required beside sport",
+    ),
+    (
+        "source port of ICMP",
+        lambda v: v["kvmnet_rules"][1].update(sport=53, proto="icmp", port=None),
+        "rules[1].sport",
+        "icmp has none",
+    ),
+    (
+        "redirect elsewhere",
+        lambda v: v["kvmnet_rules"][1].update(action="REDIRECT", to="dmz"),
+        "rules[1].to",
+        "fw:3128",
+    ),
+    (
+        "redirect to a name",
+        lambda v: v["kvmnet_rules"][1].update(action="REDIRECT", to="fw:www"),
+        "rules[1].to",
+        "1 to 65535",
+    ),
+    (
+        "redirect of everything",
+        lambda v: v["kvmnet_rules"][1].update(action="REDIRECT", port=None),
+        "rules[1].port",
+        "the port that is redirected",
+    ),
+    (
+        "macro to a zone",
+        lambda v: v["kvmnet_rules"][0].update(action="HTTP(DNAT)", to="dmz"),
+        "rules[0].to",
+        "of one machine",
+    ),
+    ("log to a bad group", lambda v: v["kvmnet_rules"][1].update(log="NFLOG(x)"), "rules[1].log", "NFLOG(group)"),
     (
         "unknown zone in a policy",
         lambda v: v["kvmnet_policies"][0].update(to="internet"),
@@ -93,6 +161,15 @@ RULES: list[tuple[str, Change, str, str]] = [
         "policies[1].from",
         "policies[0] (from all to net)",
     ),
+    (
+        "policy too late, within a zone",
+        lambda v: v["kvmnet_policies"].extend(
+            [{"from": "all+", "to": "all+", "action": "DROP"}, {"from": "loc", "to": "loc", "action": "ACCEPT"}]
+        ),
+        "policies[2].from",
+        "policies[1] (from all+ to all+)",
+    ),
+    ("bad rate of a policy", lambda v: v["kvmnet_policies"][0].update(rate="10"), "policies[0].rate", "such as 10/min"),
 ]
 
 
@@ -108,7 +185,9 @@ def test_rules_that_are_right(ursa: dict[str, Any], refused: Callable[..., Any])
     ursa["kvmnet_networks"][0]["zone"] = "guests"
     ursa["kvmnet_policies"] = [
         {"from": "guests", "to": "all", "action": "ACCEPT"},
-        {"from": "all", "to": "all", "action": "REJECT", "log": "info"},
+        {"from": "all", "to": "all", "action": "REJECT", "log": "info", "rate": "s:10/sec:20"},
+        {"from": "loc", "to": "loc", "action": "DROP"},
+        {"from": "all+", "to": "all+", "action": "DROP", "log": "NFLOG(2)"},
     ]
     ursa["kvmnet_rules"] = [
         {
@@ -121,5 +200,14 @@ def test_rules_that_are_right(ursa: dict[str, Any], refused: Callable[..., Any])
         {"from": "net", "to": "dmz:10.10.11.1", "action": "DNAT", "proto": "tcp", "port": 25, "address": "192.0.2.9"},
         {"from": "all", "to": "fw", "action": "ACCEPT", "proto": "icmp"},
         {"from": "loc", "to": "net", "action": "DROP", "proto": "tcp", "port": [25, "137:139"], "log": "notice"},
+        {"from": "fw", "to": "net", "action": "DNS(ACCEPT)"},
+        {"from": "net", "to": "all", "action": "Invalid(DROP)", "proto": "tcp"},
+        {"from": "net", "to": "fw", "action": "OurOwnMacro(ACCEPT)"},
+        {"from": "net", "to": "dmz:10.10.11.1", "action": "HTTP(DNAT)", "rate": "s:5/min:10", "address": "192.0.2.9"},
+        {"from": "net", "to": "dmz:10.10.11.1:22", "action": "SSH(DNAT)", "port": 2222, "proto": "tcp"},
+        {"from": "loc", "to": "fw:3128", "action": "REDIRECT", "proto": "tcp", "port": 80, "rate": "100/sec"},
+        {"from": "loc", "to": "fw", "action": "NTP(REDIRECT)"},
+        {"from": "net", "to": "fw", "action": "LOG", "proto": "udp", "sport": 53, "log": "NFLOG(1)"},
+        {"from": "net", "to": "all+", "action": "Razor"},
     ]
     assert refused(ursa) == []
