@@ -17,7 +17,7 @@ options:
   policy:
     description:
       - What happens to new connections between zones that no rule decides. The first policy that fits counts.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -42,6 +42,17 @@ options:
       connlimit:
         description: A limit of connections for each client.
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -54,7 +65,7 @@ options:
   rules:
     description:
       - Exceptions to the policies, and port forwards. The first rule that fits counts.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -121,6 +132,17 @@ options:
       matches:
         description: Raw iptables matches, what Shorewall takes after C(;;).
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -133,7 +155,7 @@ options:
   stoppedrules:
     description:
       - What is admitted while the firewall is stopped. Keep yourself a way in.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -162,6 +184,17 @@ options:
       comment:
         description: A comment that Shorewall writes into the generated rules.
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -175,7 +208,7 @@ options:
     description:
       - >-
         How connections are tracked: helpers, and what is not tracked at all.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -212,6 +245,17 @@ options:
       matches:
         description: Raw iptables matches, what Shorewall takes after C(;;).
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -224,7 +268,7 @@ options:
   tunnels:
     description:
       - Tunnels whose packets are admitted.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -245,6 +289,17 @@ options:
       comment:
         description: A comment that Shorewall writes into the generated rules.
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -257,7 +312,7 @@ options:
   accounting:
     description:
       - What is counted. Without a section the rows count whatever passes, and the first ones make the chains.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -307,6 +362,17 @@ options:
       matches:
         description: Raw iptables matches, what Shorewall takes after C(;;).
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name

@@ -17,7 +17,7 @@ options:
   providers:
     description:
       - The uplinks, each with a routing table of its own. One uplink needs none.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -68,6 +68,17 @@ options:
       network:
         description: The network of the interface. The gateway must be in it. It is not written, only checked.
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -80,7 +91,7 @@ options:
   rtrules:
     description:
       - Which provider's table is asked for which packets.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -104,6 +115,17 @@ options:
       mark:
         description: A mark that the packet must have.
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -116,7 +138,7 @@ options:
   routes:
     description:
       - Further routes in the providers' tables.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -136,6 +158,17 @@ options:
         description: V(persistent) keeps the route while the provider is disabled.
         type: list
         elements: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -148,7 +181,7 @@ options:
   mangle:
     description:
       - Marks and other changes of packets.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -218,6 +251,17 @@ options:
       provider:
         description: Mark for this provider, whatever its number.
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name
@@ -231,7 +275,7 @@ options:
     description:
       - Source address translation, in the place of the C(masq) file of older versions. The first row that fits
         counts.
-      - Without it the file is left as it is. An empty list takes every row out of it.
+      - Without it the file is left as it is.
     type: list
     elements: dict
     suboptions:
@@ -283,6 +327,17 @@ options:
       matches:
         description: Raw iptables matches, what Shorewall takes after C(;;).
         type: str
+      state:
+        description: Whether the row is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      before:
+        description: What the row says that a new one stands before. Only with O(exclusive=false).
+        type: dict
+      after:
+        description: What the row says that a new one stands behind. Only with O(exclusive=false).
+        type: dict
       origin:
         description:
           - The inventory key that the row comes from, such as V(kvmnet_rules[2]). Errors, the compiler's too, name

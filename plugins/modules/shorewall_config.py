@@ -51,6 +51,15 @@ options:
     type: str
     choices: [ipv4, ipv6]
     default: ipv4
+  exclusive:
+    description:
+      - Whether the rows that are given are all that a file holds. Its comments, its directives and its conditional
+        blocks with the rows in them stay in any case. An empty list takes every other row out.
+      - With V(false) the rows of others stay too, byte for byte. A row that is there already, by its name or by all
+        that it says, stays where it is. A new one stands where its C(before) or C(after) says, else next to the rows
+        listed beside it, else at the end of its section; a policy stands before the first one that would hide it.
+    type: bool
+    default: true
   params:
     description: Shell variables for C(params), set beside those that stand there.
     type: dict
@@ -201,6 +210,13 @@ EXAMPLES = r"""
       sources: [172.20.1.0/24]
     stage: true
     run_id: "{{ lookup('ursa.kvmnet.run_id') }}"
+
+- name: Let the office in before everything else is refused, and leave the other rules alone
+  ursa.kvmnet.shorewall_config:
+    exclusive: false
+    rules:
+      - {action: SSH(ACCEPT), source: "net:192.0.2.0/24", dest: $FW, before: {action: DROP, source: net}}
+      - {action: ACCEPT, source: net, dest: $FW, proto: tcp, dport: 8080, state: absent}
 """
 
 RETURN = r"""

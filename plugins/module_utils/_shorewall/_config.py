@@ -129,7 +129,8 @@ class Request:
             entries = _merge.numbered(entries, name)
             if name == "providers" and self.providers is not None:
                 gone = [entry for entry in entries if entry.get(_merge.STATE) == _merge.ABSENT]
-                entries = gone + _providers.split_macs(self.providers, self.before)
+                mine = [entry for entry in self.providers if not entry.get(_providers.KEPT)]
+                entries = gone + _providers.split_macs(mine, self.before)
             elif name == "mangle":
                 entries, problems = _providers.fill_marks(entries, self.known)
                 self.problems += problems

@@ -176,7 +176,7 @@ class _Reader:
                 comment = value
                 # The compiler forgets an earlier comment together with the row's own.
                 self.state = replace(self.state, comment="")
-        if state.file_format is None or state.section is None or comment is None:
+        if state.file_format is None or state.section is None or state.comment is None or comment is None:
             return None
         layout = spec.layout(state.file_format)
         if len(cells.words) > len(layout):

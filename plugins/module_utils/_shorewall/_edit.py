@@ -130,10 +130,7 @@ def _weave(lines: list[Line], want: list[Row], keep_lost: bool, stuck: set[int],
                 place = _end(lines, is_last)
             else:
                 place = places[first - 1] + 1
-            # Never inside a block, nor where what holds depends on one.
-            while place < len(lines) and (lines[place].nested or not lines[place].before.is_known):
-                place += 1
-            added.setdefault(place, []).append(row)
+            added.setdefault(_safe(lines, place, is_last), []).append(row)
     for place, line in enumerate(lines):
         yield from added.get(place, ())
         if place not in gone:
@@ -141,6 +138,15 @@ def _weave(lines: list[Line], want: list[Row], keep_lost: bool, stuck: set[int],
         elif line.mark is None:
             yield replace(line, text="", row=None, lost=False)
     yield from added.get(len(lines), ())
+
+
+def _safe(lines: list[Line], place: int, is_last: bool) -> int:
+    """Return the next place that is not in a block, and where what holds does not depend on one."""
+    known = [number for number, line in enumerate(lines) if not line.nested and line.before.is_known]
+    if is_last or not lines or lines[-1].after.is_known:
+        known.append(len(lines))
+    later = [number for number in known if number >= place]
+    return (later or known[-1:] or [place])[0]
 
 
 def _opcodes(have: list[Row], want: list[Row]) -> Iterator[tuple[str, int, int, int, int]]:

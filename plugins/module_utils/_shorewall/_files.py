@@ -51,19 +51,26 @@ class Staging:
         """Return the rows of a file as they will be."""
         return self.document(name).rows
 
-    def stage_rows(self, name: str, rows: list[Row]) -> None:
-        """Make a file hold exactly these rows; a file that says the same already is left as it is."""
+    def stage_rows(self, name: str, rows: list[Row], keep_lost: bool = False, glued: list[Row] | None = None) -> None:
+        """Make a file hold exactly these rows; a file that says the same already is left as it is.
+
+        Args:
+            name: the file.
+            rows: its rows.
+            keep_lost: the rows that the schema cannot say stay.
+            glued: the new rows that stand right before the row that follows them.
+        """
         spec, path = self.files[name], f"{self.family.config}/{name}"
         live = self.candidate.live(path)
         document = parse(spec, decode(live))
-        changes = [Change("delete", spec.noun, " ".join(line.text.split())) for line in document.lost]
+        changes = [Change("delete", spec.noun, " ".join(line.text.split())) for line in document.lost if not keep_lost]
         changes += plan_rows(spec, document.rows, rows)
         for change in changes:
             self.plan.add(change)
         if live is None and not rows:
             self.candidate.remove(path)
             return
-        text = converge(document, rows) if changes else document.text
+        text = converge(document, rows, keep_lost, glued or ()) if changes else document.text
         self._put(path, text, routing=spec.routing)
         self.notes += note_origins(
             spec, text, [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]

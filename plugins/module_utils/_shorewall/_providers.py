@@ -17,6 +17,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows impor
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
 LEARN = "learn"
+# Marks an entry that only stands for a row that stays.
+KEPT = "kept"
 # Table 250 is Shorewall's balance; 253 to 255 are the kernel's.
 LAST_NUMBER = 252
 RESERVED_NUMBERS = (250,)
@@ -79,6 +81,16 @@ def check_disjoint(entries: Iterable[Mapping[str, Any]], others: Mapping[str, Ma
             allowed = "a name that no provider of the other version of IP has"
             problems.append(Problem(variable, place, "name", name, allowed))
     return problems
+
+
+def kept_providers(known: Mapping[str, Mapping[str, Any]], named: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the providers of a file that are not named, in the form of the module's entries."""
+    listed = set(named)
+    return [
+        {**options, "gateway_mac": [options["gateway_mac"]] if options.get("gateway_mac") else [], KEPT: True}
+        for name, options in known.items()
+        if name not in listed
+    ]
 
 
 def normalise_mac(value: str) -> str:
