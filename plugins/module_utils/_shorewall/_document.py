@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, make_row
@@ -132,10 +133,10 @@ def parse(spec: FileSpec, text: str) -> Document:
 def _parse_row(spec: FileSpec, content: str, file_format: int, section: str, comment: str) -> Row | None:
     inline = ""
     if spec.has_inline:
-        content, _, inline = content.partition(";;")
+        content, _unused, inline = content.partition(";;")
     braces = _PAIRS.fullmatch(content.rstrip())
     if ";" in content:
-        content, _, pairs = content.partition(";")
+        content, _unused, pairs = content.partition(";")
     elif braces:
         content, pairs = braces["columns"], braces["pairs"]
     else:
@@ -182,7 +183,7 @@ def render_row(spec: FileSpec, row: Row, file_format: int) -> str:
     return f"{line} ;; {row.inline}" if row.inline else line
 
 
-Token = Row | tuple[str, str]
+Token: TypeAlias = "Row | tuple[str, str]"
 
 
 def _tokens(spec: FileSpec, rows: Iterable[Row]) -> list[Token]:
@@ -220,7 +221,7 @@ def render(spec: FileSpec, rows: Iterable[Row]) -> str:
 
 def _fits(spec: FileSpec, rows: Iterable[Row], file_format: int) -> bool:
     layout = set(spec.layout(file_format))
-    return all(name in layout for row in rows for name, _ in row.values)
+    return all(name in layout for row in rows for name, _unused in row.values)
 
 
 def converge(document: Document, rows: list[Row]) -> str:
@@ -237,8 +238,8 @@ def converge(document: Document, rows: list[Row]) -> str:
         return render(spec, rows)
     have = [(line.row or line.mark, index) for index, line in enumerate(document.lines) if line.row or _is_token(line)]
     want = _tokens(spec, rows)
-    matcher = difflib.SequenceMatcher(None, [token for token, _ in have], want, autojunk=False)
-    places = [index for _, index in have]
+    matcher = difflib.SequenceMatcher(None, [token for token, _unused in have], want, autojunk=False)
+    places = [index for _unused, index in have]
     out: list[str] = []
     cursor = 0
     for tag, first, last, begin, end in matcher.get_opcodes():

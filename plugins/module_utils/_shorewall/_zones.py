@@ -119,7 +119,7 @@ def check_zones(rows: ZoneRows, logformat: str) -> list[Problem]:
     declared: dict[str, str] = {}
     firewalls = []
     for index, row in enumerate(rows.zones):
-        name, _, parents = row.get("zone").partition(":")
+        name, _unused, parents = row.get("zone").partition(":")
         kind = row.get("type") or "ipv4"
         variable, place = locate(row.origin, "zones", index)
 
