@@ -159,7 +159,7 @@ def firewall_policies(
         # Providers are no way through: what comes from one of them never leaves by another.
         derived += [_policy(NET, NET, "NONE")] if len(uplinks) > 1 else []
         derived.append(_policy(FIREWALL, NET, "ACCEPT"))
-    derived += [_policy(FIREWALL, zone, "ACCEPT", origin=origin) for zone, origin, _ in local]
+    derived += [_policy(FIREWALL, zone, "ACCEPT", origin=origin) for zone, origin, _unused in local]
     for zone, origin, isolated in local:
         if not isolated:
             derived.append(_policy(zone, "all", "ACCEPT", origin=origin))
@@ -289,7 +289,7 @@ def firewall_rules(
         return None
     rows = [*_management_rules(management or {}, networks, uplinks), *_site_rules(rules)]
     effective = firewall_policies(networks, uplinks, policies) or []
-    for zone, origin, _ in _local_zones(networks):
+    for zone, origin, _unused in _local_zones(networks):
         served = [
             network
             for network in networks or []

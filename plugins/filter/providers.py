@@ -12,7 +12,9 @@ from ansible_collections.ursa.kvmnet.plugins.filter.firewall import SELF, Record
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._networks import cidr
 
 # Before the marks of connections, so that it is absolute; after them, so that replies go back the way they came.
-DESTINATIONS, GUESTS, SOURCES = 1000, 11000, 11500
+DESTINATIONS = 1000
+GUESTS = 11000
+SOURCES = 11500
 
 
 def _sharers(uplink: dict[str, Any], uplinks: Records) -> Records:

@@ -22,7 +22,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +96,7 @@ def sysctl_values(content: str) -> dict[str, str]:
     """Return what the kernel holds now for the keys that a sysctl file sets."""
     values = {}
     for line in content.splitlines():
-        key, equals, _ = line.partition("=")
+        key, equals, _unused = line.partition("=")
         key = key.strip().removeprefix("-")
         path = Path("/proc/sys", key if "/" in key else key.replace(".", "/"))
         if equals and not key.startswith(("#", ";")) and path.is_file():
@@ -380,4 +379,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

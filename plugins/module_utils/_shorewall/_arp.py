@@ -56,7 +56,7 @@ def neighbour(interface: str, address: str) -> str | None:
         mac = bytes.fromhex(Path("/sys/class/net", interface, "address").read_text(encoding="ascii").replace(":", ""))
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETHERTYPE)) as wire:
             wire.bind((interface, _ETHERTYPE))
-            for _ in range(_TRIES):
+            for _unused in range(_TRIES):
                 wire.send(request(mac, _own_address(interface), wanted))
                 deadline = time.monotonic() + _WAIT
                 while (left := deadline - time.monotonic()) > 0:

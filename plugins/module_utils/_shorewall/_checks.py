@@ -89,7 +89,7 @@ def check_interfaces_used(
     shared = {(row.get("zone"), row.get("hosts").partition(":")[0]) for row in hosts}
     for index, row in enumerate(rows):
         for column in ("source", "dest"):
-            zone, _, rest = row.get(column).partition(":")
+            zone, _unused, rest = row.get(column).partition(":")
             interface = rest.partition(":")[0]
             # Without a zone of its own, parts of it belong to others, and those are hosts.
             owner = zone_of.get(interface, "")

@@ -174,7 +174,7 @@ class FileSpec:
     routing: bool = False
 
     def __post_init__(self) -> None:
-        names = [option for column in self.columns for option, _ in column.fields]
+        names = [option for column in self.columns for option, _unused in column.fields]
         keys = [key for column in self.columns for key in (column.name, *column.aliases)]
         for what, found in (("option", names), ("column key", keys)):
             twice = sorted({name for name in found if found.count(name) > 1})
@@ -186,7 +186,7 @@ class FileSpec:
         for column in self.columns:
             if column.parts and (not column.joint or column.kind.is_list):
                 raise ValueError(f"{self.name}: {column.name} has parts, so it needs a joint and no list")
-            if column.parts and any(kind.is_list for _, kind in column.parts[:-1]):
+            if column.parts and any(kind.is_list for _unused, kind in column.parts[:-1]):
                 raise ValueError(f"{self.name}: only the last part of {column.name} can be a list")
         for number_, listed in self.formats.items():
             strangers = {name for name in listed if not name.startswith("+")} - {column.name for column in self.columns}

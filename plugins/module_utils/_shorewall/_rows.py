@@ -65,7 +65,7 @@ def _elements(value: Any) -> list[str]:
 
 
 def _join(column: Column, entry: Mapping[str, Any]) -> str:
-    texts = [",".join(_elements(entry.get(option))) for option, _ in column.fields]
+    texts = [",".join(_elements(entry.get(option))) for option, _unused in column.fields]
     while texts and not texts[-1]:
         texts.pop()
     return column.joint.join(text or "-" for text in texts) if texts else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import ansible_collections.ursa.kvmnet.plugins as plugins
+from ansible_collections.ursa.kvmnet import plugins
 
 ROOT = Path(next(iter(plugins.__path__))).parent
 PLAYBOOK = ROOT / "playbooks" / "validate.yml"

@@ -110,7 +110,7 @@ def test_a_candidate_is_applied_whole_and_kept_undoable(applied: Applied) -> Non
     applied.apply("second", "third")
     assert applied.tree() == {"kept": "new", "fresh": "new"}
     assert (applied.root / "fresh").stat().st_mode & 0o777 == 0o600
-    assert [key for key, _ in applied.ran] == ["second", "third", "u.service"]
+    assert [key for key, _unused in applied.ran] == ["second", "third", "u.service"]
     assert not (applied.root / "candidate").exists()
 
     _apply.apply_candidate(applied.root / "state/previous", applied.root / "state/again")
@@ -131,10 +131,10 @@ def test_a_users_command_is_undone_as_the_user_says(applied: Applied) -> None:
     _commit.add_own(candidate, [], commands)
     candidate.finish(check_mode=False)
     _apply.apply_candidate(applied.root / "candidate", applied.root / "state/previous")
-    assert [args["argv"] for _, args in applied.ran] == [["true", "do"], ["true", "once"]]
+    assert [args["argv"] for _unused, args in applied.ran] == [["true", "do"], ["true", "once"]]
     applied.ran.clear()
     _apply.apply_candidate(applied.root / "state/previous", applied.root / "state/again")
-    assert [args["argv"] for _, args in applied.ran] == [["true", "undo"]]
+    assert [args["argv"] for _unused, args in applied.ran] == [["true", "undo"]]
 
 
 def test_what_a_sysctl_file_changed_is_put_back_in_the_kernel(applied: Applied) -> None:

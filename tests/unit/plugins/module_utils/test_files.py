@@ -208,7 +208,7 @@ class TestUnits:
         }
 
     def test_a_unit_that_nobody_brings_is_refused(self, host: Host) -> None:
-        request, _ = read_request(params(units=[{"name": "x@y.service", "state": "started"}]))
+        request, _unused = read_request(params(units=[{"name": "x@y.service", "state": "started"}]))
         (problem,) = _converge.missing_units(request, host.candidate, {"x@y.service": UNKNOWN})
         assert problem.place() == "units[0].name"
         host.candidate.put("/etc/systemd/system/x@.service", "[Service]\n")
@@ -246,7 +246,7 @@ class TestSteps:
 class TestValidation:
     def test_sees_the_whole_directory_and_names_no_temporary_path(self, host: Host) -> None:
         host.write("/etc/x/user.conf", "user\n")
-        request, _ = read_request(
+        request, _unused = read_request(
             params(
                 files=[{"path": "/etc/x/50-kvmnet-a", "content": "a\n"}],
                 exclusive=[{"directory": "/etc/x"}],
@@ -266,11 +266,13 @@ class TestValidation:
         assert _validate.quote_line("bad", host.candidate) == "bad"
 
     def test_a_directory_that_empties_is_there_all_the_same(self, host: Host) -> None:
-        request, _ = read_request(params(exclusive=[{"directory": "/etc/x"}], validate=[["test", "-d", "%s/etc/x"]]))
+        request, _unused = read_request(
+            params(exclusive=[{"directory": "/etc/x"}], validate=[["test", "-d", "%s/etc/x"]])
+        )
         assert _validate.validate(request, host.candidate, missing_allowed=False) == (True, [])
 
     def test_a_missing_program_is_passed_over_only_where_that_is_allowed(self, host: Host) -> None:
-        request, _ = read_request(params(validate=[["no-such-program-here"], ["true"]]))
+        request, _unused = read_request(params(validate=[["no-such-program-here"], ["true"]]))
         assert _validate.validate(request, host.candidate, missing_allowed=True) == (False, [])
         _complete, (problem,) = _validate.validate(request, host.candidate, missing_allowed=False)
         assert problem.place() == "validate[0]"

@@ -303,7 +303,7 @@ class TestPlan:
 
 class TestReadEntries:
     def test_reports_everything_at_once_by_its_origin(self) -> None:
-        _, problems = read_entries(
+        _unused, problems = read_entries(
             FILES["rules"],
             [
                 {"source": "net", "dest": "kvm"},
@@ -321,7 +321,7 @@ class TestReadEntries:
 
     def test_refuses_a_name_twice(self) -> None:
         entry = {"name": "isp", "number": 1, "interface": "eth0"}
-        _, problems = read_entries(FILES["providers"], [entry, entry])
+        _unused, problems = read_entries(FILES["providers"], [entry, entry])
         assert [str(problem) for problem in problems] == [
             "providers[1].name: 'isp' is wrong; allowed: one provider of each name"
         ]

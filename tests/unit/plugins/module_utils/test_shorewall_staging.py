@@ -103,7 +103,7 @@ def changed(**changes: Callable[[Any], Any]) -> dict[str, Any]:
 
 class TestArticle:
     def test_renders_the_article(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         assert [line.split() for line in text(candidate, "providers").splitlines()[2:]] == [
             ["comcast", "1", "1", "-", "eth0:172.20.1.130", "172.20.1.1,02:00:00:00:00:01", "track,loose"],
             ["avvanta", "2", "2", "-", "eth0:172.20.1.130", "172.20.1.254,02:00:00:00:00:fe", "track,loose"],
@@ -125,7 +125,7 @@ class TestArticle:
         assert again.entries == {}
 
     def test_adds_and_removes_what_differs_only(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         install(root, candidate)
         rule = {"action": "DNAT", "source": "net", "dest": "kvm:192.168.0.2", "proto": "tcp", "dport": "80"}
         again, staging = stage(root, config=changed(rules=lambda rows: rows.append(rule)))
@@ -134,7 +134,7 @@ class TestArticle:
         assert not staging.routing
 
     def test_leaves_alone_what_is_not_given_and_empties_what_is(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         install(root, candidate)
         again = Candidate(None, None, root)
         staging = stage_config(again, {"rtrules": [], "providers": None}, True, lambda *_: None)
@@ -150,7 +150,7 @@ class TestArticle:
 
 class TestProviders:
     def test_a_learned_address_stays_pinned(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         install(root, candidate)
         again = Candidate(None, None, root)
         stage_config(again, CONFIG, True, lambda *_: pytest.fail("asked the network for a pinned address"))
@@ -164,21 +164,21 @@ class TestProviders:
         assert "set gateway_mac" in str(caught.value)
 
     def test_a_number_stays_when_another_provider_goes(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         install(root, candidate)
         config = changed(providers=lambda rows: rows.__setitem__(0, provider("third", "172.20.1.1", 0)))
-        again, _ = stage(root, config=config)
+        again, _unused = stage(root, config=config)
         numbers = {line.split()[0]: line.split()[1] for line in text(again, "providers").splitlines()[2:]}
         assert numbers == {"third": "3", "avvanta": "2"}
 
     def test_a_gateway_with_two_addresses_is_marked_by_both(self, root: Path) -> None:
         config = changed(providers=lambda rows: rows[0].update(gateway_mac=["learn", "02:00:00:00:00:AA"]))
-        candidate, _ = stage(root, config=config)
+        candidate, _unused = stage(root, config=config)
         assert "172.20.1.1,02:00:00:00:00:01" in text(candidate, "providers")
         assert "MARK(1):P       eth0:~02-00-00-00-00-aa" in text(candidate, "mangle")
 
     def test_an_init_script_of_ones_own_keeps_its_text(self, root: Path) -> None:
-        candidate, _ = stage(root, config=CONFIG | {"scripts": {"init": "modprobe ifb\n"}})
+        candidate, _unused = stage(root, config=CONFIG | {"scripts": {"init": "modprobe ifb\n"}})
         assert text(candidate, "init").startswith("modprobe ifb\n# BEGIN ursa.kvmnet")
         install(root, candidate)
         again, staging = stage(root, config=CONFIG | {"providers": [], "rtrules": [], "mangle": []})
@@ -305,7 +305,7 @@ class TestRefused:
 
 class TestMergedZones:
     def test_keeps_what_is_not_listed(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         install(root, candidate)
         again = Candidate(None, None, root)
         params = {"zones": [{"name": "dmz", "interfaces": [{"name": "eth2"}]}], "exclusive": False}
@@ -314,14 +314,14 @@ class TestMergedZones:
         ]  # fmt: skip
 
     def test_takes_an_absent_zone_and_its_interfaces_away(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         install(root, candidate)
         again = Candidate(None, None, root)
         plan = stage_zones(again, {"zones": [{"name": "kvm", "state": "absent"}], "exclusive": False}, True).plan
         assert plan.lines() == ["- zone kvm: delete", "- interface br0: delete"]
 
     def test_leaves_the_interfaces_of_a_zone_that_does_not_list_them(self, root: Path) -> None:
-        candidate, _ = stage(root)
+        candidate, _unused = stage(root)
         install(root, candidate)
         again = Candidate(None, None, root)
         plan = stage_zones(again, {"zones": [{"name": "kvm", "options": ["mss=1400"]}], "exclusive": False}, True).plan

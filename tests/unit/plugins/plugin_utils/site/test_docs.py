@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import ansible_collections.ursa.kvmnet.plugins as plugins
+from ansible_collections.ursa.kvmnet import plugins
 from ansible_collections.ursa.kvmnet.plugins.doc_fragments import guests
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._check import check_site
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._read import read_host
