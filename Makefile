@@ -21,10 +21,11 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export PYTHONDONTWRITEBYTECODE := 1
 
 step := @tools/step
+as_root := $(if $(filter 0,$(shell id -u)),,sudo -E)
 playbook := ansible-playbook -i playbooks/inventories/$(INVENTORY)
 
 .PHONY: help site down test test-all lint lint-ruff lint-types lint-yaml lint-shell lint-words lint-licences lint-ansible \
-	sanity package unit molecule molecule-all tools lab-tools test-tools
+	sanity package unit molecule molecule-all bench tools lab-tools test-tools
 
 help:
 	@echo 'make site [INVENTORY=article|minimal|fleet]  build the lab of an inventory on this machine and run site.yml on it'
@@ -32,6 +33,7 @@ help:
 	@echo 'make test                                    every check that a change must pass; test-all: the full matrix'
 	@echo 'make lint | sanity | package | unit          one kind of check'
 	@echo 'make molecule [SCENARIO=site]                one scenario, or all of them'
+	@echo 'make bench [BENCH="--rules 10,1000"]         figures beside what others do: tests/benchmark/README.md'
 
 site: tools lab-tools
 	$(step) "Build the lab of the inventory '$(INVENTORY)'" $(playbook) playbooks/lab.yml
@@ -86,6 +88,10 @@ molecule: test-tools lab-tools
 
 molecule-all:
 	@$(MAKE) --no-print-directory molecule SCENARIO="$(SCENARIOS) $(SCENARIOS_MORE)"
+
+bench: test-tools lab-tools
+	$(step) "Benchmarks (as root: namespaces of their own)" $(as_root) env PYTHONPATH=$(ANSIBLE_COLLECTIONS_PATH) \
+		.venv/bin/python tests/benchmark/bench.py $(BENCH)
 
 tools: $(LINK)
 	$(step) "Python environment" tools/venv .venv requirements.txt

@@ -21,7 +21,7 @@ from ansible_collections.ursa.kvmnet.plugins.plugin_utils._dnsmasq._model import
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NETWORK_KEYS = ("name", "bridge", "address", "dhcp_range", "domain", "upstreams", "mtu")
+_NETWORK_KEYS = ("name", "bridge", "address", "address6", "dhcp_range", "domain", "upstreams", "mtu")
 
 
 def dnsmasq_networks(networks: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:

@@ -13,6 +13,10 @@ _TABLE_MAIN = 254
 _TABLE_BESIDE_PROVIDERS = 253
 
 
+def _addresses(entry: dict[str, Any]) -> list[str]:
+    return [str(entry[key]) for key in ("address", "address6") if entry.get(key)]
+
+
 def bridges(networks: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
     """Choose the networks that are bridges.
 
@@ -30,7 +34,7 @@ def bridges(networks: list[dict[str, Any]] | None) -> list[dict[str, Any]] | Non
             continue
         entry: dict[str, Any] = {
             "name": str(network["bridge"]),
-            "addresses": [str(network["address"])] if network.get("address") else [],
+            "addresses": _addresses(network),
             "source": f"kvmnet_networks[{index}]",
         }
         if network.get("mtu") is not None:
@@ -103,8 +107,9 @@ def uplink_links(uplinks: list[dict[str, Any]] | None) -> list[dict[str, Any]] |
     for index, uplink in enumerate(uplinks):
         by_interface.setdefault(str(uplink["interface"]), []).append((index, uplink))
     found = []
+    providers6 = [uplink for uplink in uplinks if uplink.get("address6")]
     for interface, entries in by_interface.items():
-        addressed = [(index, uplink) for index, uplink in entries if uplink.get("address")]
+        addressed = [(index, uplink) for index, uplink in entries if _addresses(uplink)]
         # Without Shorewall the host itself goes by one of the gateways: the primary uplink's.
         ranked = sorted(entries, key=lambda item: (not item[1].get("primary"), not item[1].get("address"), item[0]))
         gateway = next((uplink["gateway"] for _index, uplink in ranked if uplink.get("gateway")), None)
@@ -112,12 +117,16 @@ def uplink_links(uplinks: list[dict[str, Any]] | None) -> list[dict[str, Any]] |
         entry: dict[str, Any] = {
             "interface": interface,
             "manage": any(bool(uplink.get("manage")) for _index, uplink in entries),
-            "addresses": list(dict.fromkeys(str(uplink["address"]) for _index, uplink in addressed)),
+            "addresses": list(dict.fromkeys(text for _index, uplink in addressed for text in _addresses(uplink))),
             "table": _TABLE_BESIDE_PROVIDERS if len(uplinks) > 1 else _TABLE_MAIN,
             "source": f"kvmnet_uplinks[{source}]",
         }
         if gateway is not None:
             entry["gateway"] = str(gateway)
+        gateway6 = next((uplink["gateway6"] for _index, uplink in entries if uplink.get("gateway6")), None)
+        if gateway6 is not None:
+            entry["gateway6"] = str(gateway6)
+            entry["table6"] = _TABLE_BESIDE_PROVIDERS if len(providers6) > 1 else _TABLE_MAIN
         found.append(entry)
     return found
 

@@ -129,6 +129,13 @@ options:
           - Give V(253), which is looked up last, to every uplink when there is more than one.
         type: int
         default: 254
+      gateway6:
+        description: The next hop of the default route of IPv6. It may be a link-local address.
+        type: str
+      table6:
+        description: The routing table for the default route of IPv6, likewise.
+        type: int
+        default: 254
       dns:
         description: Name servers for systemd-resolved. Those of the lease are used when none are given.
         type: list
@@ -265,6 +272,8 @@ UPLINK = {
     "addresses": STRINGS,
     "gateway": {"type": "str"},
     "table": {"type": "int", "default": 254},
+    "gateway6": {"type": "str"},
+    "table6": {"type": "int", "default": 254},
     "dns": STRINGS,
     "mtu": {"type": "int"},
     "source": {"type": "str"},

@@ -75,6 +75,8 @@ class Uplink:
     gateway: str | None = None
     dhcp_gateway: bool = False
     table: int = TABLE_MAIN
+    gateway6: str | None = None
+    table6: int = TABLE_MAIN
     dns: tuple[str, ...] = ()
     mtu: int | None = None
 
@@ -82,6 +84,11 @@ class Uplink:
     def shared_out(self) -> bool:
         """Whether other providers stand beside it, so that C(main) must stay without a default route."""
         return self.table != TABLE_MAIN
+
+    @property
+    def shared_out6(self) -> bool:
+        """Likewise for IPv6."""
+        return self.table6 != TABLE_MAIN
 
 
 @dataclass(frozen=True)
@@ -251,6 +258,18 @@ def _gateway(where: Place, value: object, addresses: tuple[str, ...], problems: 
     return str(gateway)
 
 
+def _gateway6(where: Place, value: object, addresses: tuple[str, ...], problems: list[Problem]) -> str | None:
+    try:
+        gateway = ipaddress.IPv6Address(str(value))
+    except ValueError:
+        problems.append(where.problem("gateway6", value, "an IPv6 address, such as fe80::1"))
+        return None
+    networks = [ipaddress.ip_interface(address).network for address in addresses]
+    if not gateway.is_link_local and not any(gateway in network for network in networks):
+        problems.append(where.problem("gateway6", value, "a link-local address, or one of the uplink's own network"))
+    return str(gateway)
+
+
 def _uplink(where: Place, entry: Entry, problems: list[Problem]) -> Uplink:
     interface = _check_name(where, "interface", entry["interface"], problems)
     if entry.get("state") == "absent":
@@ -270,6 +289,7 @@ def _uplink(where: Place, entry: Entry, problems: list[Problem]) -> Uplink:
     if wanted == "dhcp" and not dhcp:
         problems.append(where.problem("gateway", wanted, "an address: 'dhcp' needs an address by DHCP"))
     static = wanted if wanted not in (None, "dhcp") else None
+    six = entry.get("gateway6")
     return Uplink(
         interface=interface,
         where=where,
@@ -279,6 +299,8 @@ def _uplink(where: Place, entry: Entry, problems: list[Problem]) -> Uplink:
         gateway=None if static is None else _gateway(where, static, () if dhcp else addresses, problems),
         dhcp_gateway=dhcp_gateway,
         table=_check_range(where, entry, "table", 1, 4294967295, problems) or TABLE_MAIN,
+        gateway6=None if six is None else _gateway6(where, six, addresses, problems),
+        table6=_check_range(where, entry, "table6", 1, 4294967295, problems) or TABLE_MAIN,
         dns=tuple(_dns(where, value, problems) for value in entry.get("dns") or ()),
         mtu=_check_range(where, entry, "mtu", 576, 65535, problems),
     )

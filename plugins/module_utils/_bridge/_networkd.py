@@ -125,6 +125,10 @@ def _quiet(addresses: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
+def _has_ipv4(addresses: Iterable[str]) -> bool:
+    return any(ipaddress.ip_interface(address).version == 4 for address in addresses)
+
+
 def _default_route(uplink: Uplink) -> Sections:
     """Return where the way out goes.
 
@@ -135,12 +139,17 @@ def _default_route(uplink: Uplink) -> Sections:
         route = [("Gateway", "_dhcp4")]
     elif uplink.gateway:
         route = [("Gateway", uplink.gateway)]
+    elif uplink.gateway6 and not _has_ipv4(uplink.addresses):
+        route = []
     else:
         route = [("Destination", "0.0.0.0/0"), ("Scope", "link")]
     table = [("Table", str(uplink.table))] if uplink.shared_out else []
     sections: Sections = []
-    if not (uplink.dhcp and uplink.dhcp_gateway and not uplink.shared_out):
+    if route and not (uplink.dhcp and uplink.dhcp_gateway and not uplink.shared_out):
         sections.append(("Route", route + table))
+    if uplink.gateway6:
+        beside = [("Table", str(uplink.table6))] if uplink.shared_out6 else []
+        sections.append(("Route", [("Gateway", uplink.gateway6), *beside]))
     if uplink.dhcp:
         lease = [("ClientIdentifier", "mac"), ("UseDNS", _yes(not uplink.dns))]
         if uplink.shared_out or not uplink.dhcp_gateway:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import Claim
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import DefaultRoute, Link
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Place
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import Family
 
 # systemd-networkd makes the links (30); what it leaves undone and what must be done when the commit returns follows.
 ORDER_UNIT = 26
@@ -29,7 +30,6 @@ ORDER_NETWORKD = 30
 ORDER_SETTLE = 31
 ORDER_RESTART = 32
 ORDER_IP = 35
-ORDER_FIREWALL = 60
 
 NETWORKD_UNIT = "systemd-networkd.service"
 
@@ -45,7 +45,7 @@ class Host:
     claims: list[Claim] = field(default_factory=list)
     version: int = 252
     enabled: bool = True
-    firewall: bool = False
+    firewalls: tuple[Family, ...] = ()
 
 
 @dataclass

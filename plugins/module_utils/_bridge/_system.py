@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _foreign, _kernel, _settings
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import NETWORKD_UNIT, Host
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import Outcome
     from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import Family
 
 _INTERFACES = "/etc/network/interfaces"
 _WANTS = ("multi-user.target.wants", "network.target.wants")
@@ -114,6 +116,14 @@ def machine() -> str:
     return found if found and found != "uninitialized" else os.uname().nodename
 
 
+def _firewalls() -> Iterator[Family]:
+    if Path(IPV4.firewall).is_file():
+        yield IPV4
+    # What is left of one that was given up must not be started.
+    if Path(IPV6.firewall).is_file() and Path("/", IPV6.enabled).exists():
+        yield IPV6
+
+
 def read_host() -> Host:
     """Read everything that a plan looks at, with three programs run."""
     units = Path("/etc/systemd/system")
@@ -124,7 +134,7 @@ def read_host() -> Host:
         claims=_claims(),
         version=networkd_version(),
         enabled=any((units / wants / NETWORKD_UNIT).is_symlink() for wants in _WANTS),
-        firewall=Path("/var/lib/shorewall/firewall").is_file(),
+        firewalls=tuple(_firewalls()),
     )
 
 

@@ -18,7 +18,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges impor
     mtu_lines,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import TABLE_MAIN
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_FIREWALL, ORDER_SETTLE
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_SETTLE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem, compare
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def settle(out: Outcome, interface: str) -> None:
 
 def reload_firewall(host: Host, out: Outcome) -> None:
     """Have Shorewall fill its providers' tables again: the kernel empties them when the uplink's address goes."""
-    if host.firewall:
-        out.step("shorewall", "shorewall", ORDER_FIREWALL, routing=True)
+    for family in host.firewalls:
+        out.step(*family.step, routing=True)
 
 
 def _gateways(host: Host, uplink: Uplink, main_only: bool) -> list[str | None]:

@@ -34,6 +34,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._exchange impor
     rename_exchange,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import (
+    clear_going,
     step_ipset,
     step_ipset_prune,
     step_shorewall,
@@ -210,6 +211,7 @@ def install_files(directory: Path, index: dict[str, Any]) -> None:
     A firewall's configuration is one unit: its directory is old or new. All contents are on the disk before the first
     rename, which takes one wait for hundreds of files.
     """
+    clear_going(index["entries"])
     whole, files = _split(directory, index)
     for live, contents in whole.items():
         build(live, contents)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def rules_mark(script: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+def clear_going(entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Clear the firewalls whose compiled script is about to go: nothing else knows what they set up.
+
+    Raises:
+        ApplyError: a script failed.
+    """
+    for product in FIREWALLS:
+        script = firewall_script(product)
+        if entries.get(str(script), {}).get("state") == "absent" and script.is_file():
+            run([str(script), "clear"])
+
+
 def step_shorewall(key: str, args: dict[str, Any]) -> None:
     """Make the kernel hold the rules of the compiled script that is in place.
 
@@ -53,12 +66,10 @@ def step_shorewall(key: str, args: dict[str, Any]) -> None:
         ApplyError: it does not; the text has what the script said.
     """
     script = firewall_script(key)
-    started = firewall_started(key)
     if not script.is_file():
-        # There was none before the change that is being undone.
-        if started:
-            run([key, "clear"])
+        # There was none before the change that is being undone: cleared while its script was there.
         return
+    started = firewall_started(key)
     if not started:
         run([str(script), "start"])
     elif args.get("routing", True):

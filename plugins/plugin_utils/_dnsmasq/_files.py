@@ -81,7 +81,7 @@ def _listen(site: Site) -> list[str]:
     lines = ["bind-dynamic", "except-interface=lo"]
     for network in site.networks:
         lines.append(f"interface={network.bridge}")
-        if not _has_dhcp(network, site):
+        if not _has_dhcp(network, site) and network.address6 is None:
             lines.append(f"no-dhcp-interface={network.bridge}")
     return lines
 
@@ -96,6 +96,10 @@ def _names(site: Site, settings: Settings) -> list[str]:
         lines.append(f"rev-server={network.subnet}")
         if network.domain:
             lines.append(f"domain={network.domain},{network.subnet}")
+        if network.address6 is not None:
+            lines.append(f"rev-server={network.address6.network}")
+            if network.domain:
+                lines.append(f"domain={network.domain},{network.address6.network}")
     if settings.dnssec:
         lines += ["dnssec", *(f"trust-anchor={anchor}" for anchor in settings.trust_anchors)]
     return lines
@@ -111,7 +115,8 @@ def _lease_max(site: Site, settings: Settings) -> int:
 def _dhcp(site: Site, settings: Settings) -> list[str]:
     served = [network for network in site.networks if _has_dhcp(network, site)]
     if not served:
-        return []
+        # It would be that of Debian's own instance.
+        return [f"dhcp-leasefile={LEASES}"] if _advertised(site) else []
     lines = [
         "dhcp-authoritative",
         f"dhcp-leasefile={LEASES}",
@@ -138,9 +143,30 @@ def _dhcp(site: Site, settings: Settings) -> list[str]:
     return lines
 
 
+def _advertised(site: Site) -> list[Network]:
+    return [network for network in site.networks if network.address6 is not None]
+
+
+def _router(site: Site) -> list[str]:
+    """Return what tells guests the prefix, the router and the name server; they give themselves addresses.
+
+    A guest's name is known for such an address too, once it has a lease of IPv4 and answers there.
+    """
+    lines = ["enable-ra"] if _advertised(site) else []
+    for network in _advertised(site):
+        if network.address6 is not None:
+            prefix = network.address6.network
+            names = ",ra-names" if _has_dhcp(network, site) else ""
+            span = f"{prefix.network_address},ra-stateless{names},{prefix.prefixlen},{network.lease_time}"
+            lines.append(f"dhcp-range=set:{network.name},{span}")
+            if network.domain:
+                lines.append(f"dhcp-option=tag:{network.name},option6:domain-search,{network.domain}")
+    return lines
+
+
 def configuration(site: Site, settings: Settings) -> str:
     """Return the configuration."""
-    parts = [_listen(site), _names(site, settings), _dhcp(site, settings), list(settings.options)]
+    parts = [_listen(site), _names(site, settings), _dhcp(site, settings), _router(site), list(settings.options)]
     return _HEADER + "\n".join("".join(f"{line}\n" for line in part) for part in parts if part)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_address
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
@@ -27,6 +27,8 @@ _OPTION = re.compile(r"[a-z][a-z0-9-]*(?:=\S.*)?")
 _DHCP_OPTION = re.compile(r"[a-z][a-z0-9-]*|[0-9]{1,3}")
 # dnsmasq refuses shorter ones.
 _LEASE_SECONDS_MIN = 120
+# Guests make their addresses out of a prefix of this length, and of no other.
+_PREFIX_LENGTH = 64
 _LEASE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -52,6 +54,7 @@ class Network:
     mtu: int | None
     lease_time: str
     dhcp_options: tuple[tuple[str, str], ...]
+    address6: IPv6Interface | None = None
 
     @property
     def subnet(self) -> IPv4Network:
@@ -126,6 +129,13 @@ def _interface_address(value: str) -> IPv4Interface:
     return interface
 
 
+def _interface_address6(value: str) -> IPv6Interface:
+    interface = IPv6Interface(value)
+    if interface.network.prefixlen != _PREFIX_LENGTH:
+        raise ValueError(value)
+    return interface
+
+
 def _server(value: str) -> str:
     address, hash_sign, port = value.partition("#")
     if hash_sign and not (port.isdigit() and 0 < int(port) < 65536):
@@ -195,6 +205,8 @@ def _read_network(entry: _Entry, lease_time: str) -> Network | None:
     address = entry.parsed("address", entry.entry.get("address"), _interface_address, address_allowed)
     if entry.entry.get("address") is None:
         entry.wrong("address", None, address_allowed)
+    allowed6 = f"the bridge's own IPv6 address with the prefix length {_PREFIX_LENGTH}, such as 2001:db8::1/64"
+    address6 = entry.parsed("address6", entry.entry.get("address6"), _interface_address6, allowed6)
     first, last = _read_range(entry, address)
     domain = entry.text("domain", _DOMAIN, "a domain name, such as kvm.example")
     lease_time = str(entry.entry.get("lease_time") or lease_time)
@@ -226,6 +238,7 @@ def _read_network(entry: _Entry, lease_time: str) -> Network | None:
         mtu=None if mtu is None else int(mtu),
         lease_time=lease_time,
         dhcp_options=tuple((str(key), _option_value(value)) for key, value in options.items()),
+        address6=address6,
     )
 
 

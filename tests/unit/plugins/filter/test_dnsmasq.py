@@ -197,3 +197,33 @@ class TestRefusals:
             "- dnsmasq_options[0]",
         ]
         assert "dnsmasq_hosts[0] has this one" in lines[1]
+
+
+class TestRouter:
+    ADDRESS = "2001:db8:2::1/64"
+
+    def lines(self, **changes: Any) -> list[str]:
+        return rendered(served(**changes), [])[CONFIGURATION].splitlines()
+
+    def test_guests_learn_prefix_router_and_names(self) -> None:
+        lines = self.lines(address6=self.ADDRESS)
+        assert "enable-ra" in lines
+        assert "dhcp-range=set:kvm,2001:db8:2::,ra-stateless,ra-names,64,12h" in lines
+        assert "dhcp-option=tag:kvm,option6:domain-search,kvm.example" in lines
+        assert {"rev-server=2001:db8:2::/64", "domain=kvm.example,2001:db8:2::/64"} <= set(lines)
+
+    def test_nothing_is_said_about_ipv6_without_an_address(self) -> None:
+        assert not [line for line in self.lines() if "ra-" in line or "option6" in line or "::" in line]
+
+    def test_without_dhcp_it_is_still_a_router(self) -> None:
+        lines = self.lines(address6=self.ADDRESS, dhcp_range=None)
+        assert "no-dhcp-interface=br0" not in lines
+        assert "dhcp-range=set:kvm,2001:db8:2::,ra-stateless,64,12h" in lines
+        # Debian's own instance has the other one
+        assert "dhcp-leasefile=/var/lib/misc/dnsmasq.kvmnet.leases" in lines
+
+    @pytest.mark.parametrize("address", ["2001:db8:2::1", "2001:db8:2::1/56", "192.168.0.1/24", "x"])
+    def test_refused(self, address: str) -> None:
+        (line,) = refused(served(address6=address))
+        assert "kvmnet_networks[1].address6" in line
+        assert "prefix length 64" in line

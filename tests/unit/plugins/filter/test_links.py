@@ -117,3 +117,21 @@ def test_uplinks_on_interfaces_of_their_own_stay_apart() -> None:
         ("eth0", 253, "172.20.1.1"),
         ("wwan0", 253, "dhcp"),
     ]
+
+
+def test_both_kinds_of_addresses_stand_on_one_link() -> None:
+    networks = [{"name": "kvm", "bridge": "br0", "address": "192.168.0.254/24", "address6": "2001:db8:2::1/64"}]
+    assert [bridge["addresses"] for bridge in bridges(networks) or []] == [["192.168.0.254/24", "2001:db8:2::1/64"]]
+    first = {**COMCAST, "address6": "2001:db8:1::10/64", "gateway6": "fe80::1"}
+    (link,) = uplink_links([first, AVVANTA]) or []
+    assert (link["addresses"], link["gateway"]) == (["172.20.1.130/24", "2001:db8:1::10/64"], "172.20.1.1")
+    # Several ways out in IPv4, one in IPv6
+    assert (link["table"], link["gateway6"], link["table6"]) == (253, "fe80::1", 254)
+
+
+def test_several_ways_out_in_ipv6_stand_beside_main() -> None:
+    uplinks = [
+        {"name": name, "interface": name, "address6": f"2001:db8:{number}::2/64", "gateway6": "fe80::1"}
+        for number, name in enumerate(("eth0", "eth1"))
+    ]
+    assert [link["table6"] for link in uplink_links(uplinks) or []] == [253, 253]

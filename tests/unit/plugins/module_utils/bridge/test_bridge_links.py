@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _settings, _state
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import Claim
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import DefaultRoute, Link
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 
 if TYPE_CHECKING:
     from .conftest import FakeHost
@@ -170,10 +171,10 @@ class TestUplinks:
         assert (again.plan.changed, again.steps) == (False, [])
 
     def test_shorewalls_tables_are_filled_again(self, host: FakeHost) -> None:
-        host.firewall = True
+        host.firewalls = (IPV4, IPV6)
         out = host.links_of(None, [ETH0])
-        assert kinds(out)[-1] == "shorewall shorewall"
-        assert [args for kind, _key, _order, args in out.steps if kind == "shorewall"] == [{"routing": True}]
+        found = [(key, order, args) for kind, key, order, args in out.steps if kind == "shorewall"]
+        assert found == [("shorewall", 60, {"routing": True}), ("shorewall6", 59, {"routing": True})]
 
     def test_a_default_route_in_main_that_came_back_is_removed(self, host: FakeHost) -> None:
         host.take(host.links_of(None, [ETH0]))

@@ -52,6 +52,10 @@ def test_bridges(entry: dict[str, Any], places: list[str]) -> None:
         ({"addresses": ["dhcp"], "gateway": "10.0.0.1"}, []),
         ({"addresses": ["10.0.0.2/24"], "dns": ["ns.example"]}, ["uplinks[0].dns=ns.example"]),
         ({"gateway": "10.0.0.1"}, []),
+        ({"addresses": ["2001:db8::2/64"], "gateway6": "2001:db8::1"}, []),
+        ({"addresses": ["2001:db8::2/64"], "gateway6": "fe80::1"}, []),
+        ({"addresses": ["2001:db8::2/64"], "gateway6": "2001:db8:1::1"}, ["uplinks[0].gateway6=2001:db8:1::1"]),
+        ({"addresses": ["2001:db8::2/64"], "gateway6": "10.0.0.1"}, ["uplinks[0].gateway6=10.0.0.1"]),
     ],
 )
 def test_uplinks(entry: dict[str, Any], places: list[str]) -> None:

@@ -141,3 +141,22 @@ def test_a_derived_mac_is_the_hosts_own() -> None:
     assert mac("one") == mac("one")
     assert mac("one") != mac("two")
     assert mac("one", mac="52-54-00-AB-CD-EF") == "52:54:00:ab:cd:ef"
+
+
+@pytest.mark.parametrize(("table", "route"), [(254, ["Gateway=fe80::1"]), (253, ["Gateway=fe80::1", "Table=253"])])
+def test_the_way_out_of_ipv6_is_a_route_of_its_own(table: int, route: list[str]) -> None:
+    addresses = ("172.20.1.130/24", "2001:db8::10/64")
+    uplink = Uplink("eth0", AT, addresses=addresses, gateway="172.20.1.1", table=253, gateway6="fe80::1", table6=table)
+    sections = networkd.render_uplink(uplink).split("\n\n")
+    assert [section.split() for section in sections[-2:]] == [
+        ["[Route]", "Gateway=172.20.1.1", "Table=253"],
+        ["[Route]", *route],
+    ]
+    assert "LinkLocalAddressing=ipv6\nIPv6AcceptRA=no" in sections[3]
+
+
+def test_an_uplink_of_ipv6_alone_has_no_way_out_for_ipv4() -> None:
+    uplink = Uplink("eth0", AT, addresses=("2001:db8::10/64",), gateway6="2001:db8::1")
+    text = networkd.render_uplink(uplink)
+    assert text.count("[Route]") == 1
+    assert "0.0.0.0/0" not in text
