@@ -49,7 +49,7 @@ def describe(candidate: Candidate, family: Family = IPV4) -> dict[str, Any]:
         keep the modules from taking it, and C(leftovers) of older versions.
     """
     reader = _Reader(candidate, family)
-    for _ in range(_TRIES):
+    for _unused in range(_TRIES):
         options = reader.options()
         wrong = dict(_try(candidate, family, options))
         more = {name: why for name, why in wrong.items() if name in reader.can_be_text - reader.texts.keys()}

@@ -214,7 +214,7 @@ def render_row(spec: FileSpec, row: Row, file_format: int) -> str:
 def fits(spec: FileSpec, row: Row, file_format: int) -> bool:
     """Whether a format has a column for everything that a row says."""
     layout = spec.layout(file_format)
-    return all(name in layout for name, _ in row.values)
+    return all(name in layout for name, _unused in row.values)
 
 
 def render(spec: FileSpec, rows: Iterable[Row]) -> str:

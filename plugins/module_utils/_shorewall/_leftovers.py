@@ -91,7 +91,7 @@ def obsolete_files(candidate: Candidate, family: Family = IPV4) -> list[Problem]
     """Refuse files that are no more: Shorewall ignores them, most in silence, or rewrites them by itself."""
     return [
         Problem(path, None, None, name, f"no file of this name: move its rows to {OBSOLETE[name]}, then delete it")
-        for name, path, _ in _files(candidate, family)
+        for name, path, _unused in _files(candidate, family)
         if name in OBSOLETE
     ]
 

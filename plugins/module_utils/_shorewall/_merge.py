@@ -115,7 +115,11 @@ def _place_all(spec: FileSpec, merged: Merged, wishes: list[tuple[Mapping[str, A
         place, problems = _asked_place(spec, rows, row, found, (entry, index))
         merged.problems += problems
         if place is None and found is None:
-            later = {_identity(spec, other) for _, _, other in wishes[number + 1 :] if other.section == row.section}
+            later = {
+                _identity(spec, other)
+                for _unused, _unused, other in wishes[number + 1 :]
+                if other.section == row.section
+            }
             place = _usual_place(spec, rows, known, row, previous, later)
         if place is not None:
             if found is not None:
@@ -197,7 +201,7 @@ def _hides(general: Row, row: Row) -> bool:
 
 
 def _covers(general: str, text: str) -> bool:
-    zones, _, excluded = general.partition("!")
+    zones, _unused, excluded = general.partition("!")
     names = set(text.partition("!")[0].split(","))
     if zones.rstrip("+-") in ("all", "any"):
         return not names & set(excluded.split(","))

@@ -122,7 +122,7 @@ def check_zones(rows: ZoneRows, logformat: str, family: Family = IPV4) -> list[P
     declared: dict[str, str] = {}
     firewalls = []
     for index, row in enumerate(rows.zones):
-        name, _, parents = row.get("zone").partition(":")
+        name, _unused, parents = row.get("zone").partition(":")
         kind = row.get("type") or family.name
         variable, place = locate(row.origin, "zones", index)
 

@@ -98,7 +98,7 @@ class Host:
                 work()
             finally:
                 os._exit(0)
-        _, status = os.waitpid(child, 0)
+        _unused, status = os.waitpid(child, 0)
         return os.WIFSIGNALED(status)
 
 

@@ -37,7 +37,7 @@ class Host:
         self.chains: set[str] = set()
         monkeypatch.setattr(_compile, "is_installed", lambda _: True)
         monkeypatch.setattr(_compile, "compile_candidate", self.compile)
-        monkeypatch.setattr(_compile, "has_chain", lambda name, _: name in self.chains)
+        monkeypatch.setattr(_compile, "has_chain", lambda name, _unused: name in self.chains)
         monkeypatch.setattr(_compile, "lost_routing", lambda *_: "")
         (root / "etc/shorewall").mkdir(parents=True)
         (root / "etc/shorewall/rules").write_text("ACCEPT net $FW\n")

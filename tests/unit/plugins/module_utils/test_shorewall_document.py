@@ -92,7 +92,7 @@ PARTS = st.recursive(LEAVES, lambda inner: blocks(inner), max_leaves=6)
 @st.composite
 def rules_files(draw: st.DrawFn) -> str:
     """A file of rules as people write them."""
-    body = [draw(PARTS) for _ in range(draw(st.integers(0, 8)))]
+    body = [draw(PARTS) for _unused in range(draw(st.integers(0, 8)))]
     sections = draw(st.sampled_from([(), (), ("NEW",), ("ESTABLISHED", "NEW"), ("ALL", "INVALID", "UNTRACKED", "NEW")]))
     text = draw(st.sampled_from(["", "#\n# head\n#\n"]))
     for section in sections:

@@ -82,17 +82,17 @@ def test_the_versions_of_ip_do_not_mix() -> None:
     ],
 )
 def test_what_the_kernel_would_not_take_is_named(entry: dict[str, Any], place: str) -> None:
-    _, problems = _ipsets.read_sets([entry], IPV4)
+    _unused, problems = _ipsets.read_sets([entry], IPV4)
     assert [problem.place() for problem in problems] == [place]
 
 
 def test_a_name_stands_once() -> None:
-    _, problems = _ipsets.read_sets([BLOCKED, BLOCKED], IPV4)
+    _unused, problems = _ipsets.read_sets([BLOCKED, BLOCKED], IPV4)
     assert [problem.place() for problem in problems] == ["ipsets[1].name"]
 
 
 def test_another_list_neither_compiles_nor_reloads(root: Path, kernel: dict[str, list[str]]) -> None:
-    candidate, _ = stage(root, [BLOCKED])
+    candidate, _unused = stage(root, [BLOCKED])
     init = (candidate.read("/etc/shorewall/init") or b"").decode()
     assert f"ipset restore < {PATH}" in init
     install(root, candidate)
@@ -103,7 +103,7 @@ def test_another_list_neither_compiles_nor_reloads(root: Path, kernel: dict[str,
     assert set(candidate.entries) == {PATH}
     assert not staging.files_changed
     assert [change.options for change in staging.plan.changes] == [{"added": (None, 1), "removed": (None, 2)}]
-    orders = {kind: step["order"] for (kind, _), step in candidate.steps.items()}
+    orders = {kind: step["order"] for (kind, _unused), step in candidate.steps.items()}
     assert orders["ipset"] < IPV4.step[2] < orders["ipset-prune"]
 
 
@@ -118,7 +118,7 @@ def test_a_list_that_the_kernel_lost_is_loaded_again(root: Path, kernel: dict[st
 
 def test_without_lists_nothing_of_them_stays(root: Path, kernel: dict[str, list[str]]) -> None:
     install(root, stage(root, [BLOCKED])[0])
-    candidate, _ = stage(root, [])
+    candidate, _unused = stage(root, [])
     assert candidate.entries[PATH] == {"state": "absent"}
     assert candidate.read("/etc/shorewall/init") is None
     assert candidate.steps["ipset-prune", PATH]["args"]["names"] == ["blocked"]
@@ -147,4 +147,4 @@ def test_the_steps_follow_the_file_in_both_directions(tmp_path: Path, monkeypatc
     path.unlink()
     _firewall.step_ipset(str(path), args)
     _firewall.step_ipset_prune(str(path), args)
-    assert [argv[-1] for argv, _ in ran] == ["-n", "blocked", "old"]
+    assert [argv[-1] for argv, _unused in ran] == ["-n", "blocked", "old"]

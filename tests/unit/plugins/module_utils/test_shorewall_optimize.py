@@ -61,9 +61,9 @@ class TestStaged:
         assert staging.routing is False, "rules that stay in the same interfaces are no change of the routing"
 
     def test_a_few_rules_leave_the_settings_alone(self, root: Path) -> None:
-        candidate, _ = self.stage(root, 3)
+        candidate, _unused = self.stage(root, 3)
         assert "/etc/shorewall/shorewall.conf" not in candidate.entries
 
     def test_the_user_has_the_last_word(self, root: Path) -> None:
-        candidate, _ = self.stage(root, 1500, settings={"OPTIMIZE": "All"})
+        candidate, _unused = self.stage(root, 1500, settings={"OPTIMIZE": "All"})
         assert "/etc/shorewall/shorewall.conf" not in candidate.entries

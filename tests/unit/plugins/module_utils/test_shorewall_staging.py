@@ -72,7 +72,7 @@ def stage(
 ) -> tuple[Candidate, Any]:
     candidate = Candidate(None, None, root)
     stage_zones(candidate, {"zones": zones or ZONES, "exclusive": True}, True)
-    return candidate, stage_config(candidate, config or CONFIG, True, lambda _, address: MAC.get(address))
+    return candidate, stage_config(candidate, config or CONFIG, True, lambda _unused, address: MAC.get(address))
 
 
 def install(root: Path, candidate: Candidate) -> None:
