@@ -117,7 +117,7 @@ def _place_all(spec: FileSpec, merged: Merged, wishes: list[tuple[Mapping[str, A
         if place is None and found is None:
             later = {
                 _identity(spec, other)
-                for _unused, _unused, other in wishes[number + 1 :]
+                for _entry, _index, other in wishes[number + 1 :]
                 if other.section == row.section
             }
             place = _usual_place(spec, rows, known, row, previous, later)
