@@ -232,8 +232,8 @@ options:
       dscp:
         description: Its DSCP class.
         type: str
-      state:
-        description: Connection states.
+      states:
+        description: The connection's states, such as V(NEW).
         type: list
         elements: str
       time:

@@ -12,6 +12,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
     Column,
     FileSpec,
     choice,
+    index_files,
     number,
     options,
     text,
@@ -292,7 +293,8 @@ _FILES = (
             Column("helper", ANY),
             Column("probability", ANY),
             Column("dscp", ANY),
-            Column("state", ANY_LIST),
+            # Elsewhere the state is that of the row.
+            Column("state", ANY, parts=(("states", ANY_LIST),), joint=","),
             Column("time", ANY),
             Column("switch", ANY),
         ),
@@ -366,14 +368,7 @@ _FILES = (
 )
 
 
-def _index(files: tuple[FileSpec, ...]) -> dict[str, FileSpec]:
-    table = {spec.name: spec for spec in files}
-    if len(table) != len(files):
-        raise ValueError("a file stands in the schema twice")
-    return table
-
-
-FILES = _index(_FILES)
+FILES = index_files(_FILES)
 
 # What the module can be given as text: option -> file.
 _SCRIPTS = (
