@@ -226,6 +226,9 @@ options:
       helper:
         description: A connection tracking helper that must belong to the connection.
         type: str
+      headers:
+        description: IPv6 header types. Only with O(family=ipv6).
+        type: str
       probability:
         description: A probability between 0 and 1 with which the row applies.
         type: str

@@ -170,6 +170,7 @@ class FileSpec:
         file_format: the C(?FORMAT) to write, or 0 for a file that has none.
         sections: the file's C(?SECTION) names in order.
         default_section: the one that rows before the first C(?SECTION) belong to; empty where that is none of them.
+        elsewhere: the options that only the other version of IP has.
         has_comments: C(?COMMENT) is allowed.
         has_inline: raw iptables text after C(;;) is allowed.
         ordered: the order of the rows has a meaning.
@@ -185,6 +186,7 @@ class FileSpec:
     file_format: int = 0
     sections: tuple[str, ...] = ()
     default_section: str = ""
+    elsewhere: tuple[str, ...] = ()
     has_comments: bool = False
     has_inline: bool = False
     ordered: bool = True
@@ -205,6 +207,9 @@ class FileSpec:
         unknown = [name for name in (*self.key, *self.label) if name not in names]
         if unknown:
             yield f"key or label names no option: {', '.join(unknown)}"
+        both = sorted({*self.elsewhere} & {*names})
+        if both:
+            yield f"an option of this version of IP and of the other one alone: {', '.join(both)}"
         for name in sorted(RESERVED & set(names)):
             yield f"{name} is an option of every row"
         if self.default_section and self.default_section not in self.sections:

@@ -84,7 +84,7 @@ _FILES = (
         "interfaces",
         "interface",
         (
-            Column("zone", ZONE),
+            Column("zone", ZONE, refers="zones"),
             Column(
                 "interface",
                 text("an interface name, bridge:port or a name ending in +", r"[^:/,\s]{1,15}(?::[^:/,\s]{1,15})?"),
@@ -109,7 +109,7 @@ _FILES = (
         "hosts",
         "hosts",
         (
-            Column("zone", ZONE, required=True),
+            Column("zone", ZONE, required=True, refers="zones"),
             Column(
                 "hosts",
                 ANY,
@@ -255,7 +255,7 @@ _FILES = (
         (
             Column("source", ANY_LIST),
             Column("dest", ANY_LIST),
-            Column("provider", ANY, required=True),
+            Column("provider", ANY, required=True, refers="providers"),
             Column("priority", PRIORITY, required=True),
             Column("mark", MARK),
         ),
@@ -267,7 +267,7 @@ _FILES = (
         "routes",
         "route",
         (
-            Column("provider", ANY, required=True),
+            Column("provider", ANY, required=True, refers="providers"),
             Column("dest", ANY, required=True),
             Column("gateway", ANY),
             Column("device", ANY),
@@ -299,6 +299,7 @@ _FILES = (
             Column("switch", ANY),
         ),
         label=("action", "source", "dest", "proto", "dport"),
+        elsewhere=("headers",),
         has_comments=True,
         has_inline=True,
     ),
@@ -339,7 +340,7 @@ _FILES = (
         "tunnel",
         (
             Column("type", ANY, required=True),
-            Column("zone", ZONE, required=True),
+            Column("zone", ZONE, required=True, refers="zones"),
             Column("gateway", ANY_LIST, aliases=("gateways",)),
             Column("gateway_zone", ANY_LIST, aliases=("gateway_zones",)),
         ),

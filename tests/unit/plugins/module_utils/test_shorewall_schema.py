@@ -63,6 +63,9 @@ CONTRADICTIONS: dict[str, Callable[[], object]] = {
     "name is required, so it needs no default": lambda: FileSpec(
         "x", "x", (Column("name", choice("a"), default="a", required=True),)
     ),
+    "an option of this version of IP and of the other one alone: name": lambda: FileSpec(
+        "x", "x", (NAME,), elsewhere=("name",)
+    ),
     "comment is an option of every row": lambda: FileSpec("x", "x", (Column("comment", ANY),), has_comments=True),
     "origin is an option of every row": lambda: FileSpec("x", "x", (Column("origin", ANY),)),
     "older formats without one to write": lambda: FileSpec("x", "x", (NAME,), formats={1: ("name",)}),
