@@ -226,14 +226,17 @@ options:
       helper:
         description: A connection tracking helper that must belong to the connection.
         type: str
+      headers:
+        description: IPv6 header types. Only with O(family=ipv6).
+        type: str
       probability:
         description: A probability between 0 and 1 with which the row applies.
         type: str
       dscp:
         description: Its DSCP class.
         type: str
-      state:
-        description: Connection states.
+      states:
+        description: The connection's states, such as V(NEW).
         type: list
         elements: str
       time:

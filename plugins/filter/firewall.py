@@ -333,6 +333,19 @@ def firewall_stoppedrules(
     return rows
 
 
+def firewall_ipsets(lists: Records | None) -> Records | None:
+    """Return the sets of addresses that rules name with a plus sign.
+
+    Args:
+        lists: C(kvmnet_address_lists).
+    """
+    if lists is None:
+        return None
+    return [
+        {"name": str(entry["name"]), "entries": [str(address) for address in entry["addresses"]]} for entry in lists
+    ]
+
+
 def masqueraded(network: dict[str, Any]) -> bool:
     """Whether a network's addresses mean nothing outside and are hidden behind the uplink's."""
     if not network.get("address"):
@@ -349,5 +362,6 @@ class FilterModule:
             "firewall_zones": firewall_zones,
             "firewall_policies": firewall_policies,
             "firewall_rules": firewall_rules,
+            "firewall_ipsets": firewall_ipsets,
             "firewall_stoppedrules": firewall_stoppedrules,
         }

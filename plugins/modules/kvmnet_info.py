@@ -116,8 +116,9 @@ shorewall:
   description:
     - The firewall's state, its zones in the words of M(ursa.kvmnet.shorewall_zone), its providers and the routing.
     - C(configuration) is everything below C(/etc/shorewall), as the options of M(ursa.kvmnet.shorewall_zone) and
-      M(ursa.kvmnet.shorewall_config). Given back to them it changes nothing. C(files) holds the text of what rows
-      cannot say, and C(notes) says why; C(settings) holds what is not as the package delivers it.
+      M(ursa.kvmnet.shorewall_config). Given back to them it changes nothing. C(zones_exclusive) is the former's
+      C(exclusive). C(files) holds the text of what rows cannot say, and C(notes) says why. C(settings) holds what is
+      not as the package delivers it.
     - C(problems) is what keeps the modules from taking it, and C(leftovers) what is of older versions, such as C(masq),
       with its replacement.
   returned: when gathered
@@ -136,7 +137,7 @@ shorewall:
     configuration:
       zones: [{"name": "kvm", "type": "ipv4", "interfaces": [{"name": "br0", "options": ["routeback"]}], "hosts": []}]
       interfaces: []
-      exclusive: true
+      zones_exclusive: true
       policy: [{"source": ["net"], "dest": ["all"], "policy": "DROP", "loglevel": "info"}]
       rules: [{"action": "SSH(ACCEPT)", "source": "net", "dest": "$FW"}]
       snat: []

@@ -238,6 +238,11 @@ def test_a_rate_is_counted_for_each_source(at: Callable[[str], Any], address: st
     assert knock(at("client"), address, port, other) == OPEN
 
 
+def test_a_listed_address_may_more_than_others(at: Callable[[str], Any]) -> None:
+    found = [knock(at("client"), ONE, LISTENING, stranger) for stranger in STRANGERS]
+    assert found == [DROPPED, DROPPED, OPEN]
+
+
 def test_a_log_group_gets_the_packet_with_its_reason(at: Callable[[str], Any]) -> None:
     """A listener of the group, as ulogd2 is one, sees chain, verdict and packet."""
     record = "/run/kvmnet-telnet.pcap"

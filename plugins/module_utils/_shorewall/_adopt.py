@@ -150,7 +150,7 @@ class _Reader:
             # Refused as rows: those on the host stay when none is listed.
             zones = []
         whole = not set(_ZONE_FILES) & self.texts.keys()
-        return {"zones": zones, "interfaces": loose, "exclusive": whole}
+        return {"zones": zones, "interfaces": loose, "zones_exclusive": whole}
 
     def _params(self) -> dict[str, str]:
         text = self._content("params") or ""
@@ -221,7 +221,7 @@ def _as_part(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stage_zones(candidate: Candidate, params: dict[str, Any]) -> None:
-    stage_zones(candidate, params, True)
+    stage_zones(candidate, {**params, "exclusive": params["zones_exclusive"]}, True)
 
 
 def _stage_config(candidate: Candidate, params: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ Spec = dict[str, Any]
 # What a row takes besides its columns.
 _EXTRA: dict[str, Spec] = {
     "providers": {"gateway_mac": {"type": "list", "elements": "str"}, "network": {"type": "str"}},
-    "mangle": {"provider": {"type": "str"}},
+    "mangle": {"provider": {"type": "str"}, "headers": {"type": "str"}},
 }
 
 _FAMILY: Spec = {"family": {"type": "str", "choices": list(FAMILIES), "default": IPV4.name}}

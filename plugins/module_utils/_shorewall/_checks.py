@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import RESERVED_NAMES, RESERVED_NUMBERS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, split_list
 
@@ -79,6 +80,24 @@ def check_zones_used(name: str, rows: Iterable[Row], zones: Iterable[str]) -> It
             for zone in zones_in(row.get(column)):
                 if zone not in known:
                     yield _place(row, name, index, column, zone, "one of the zones " + ", ".join(known))
+
+
+def check_references(spec: FileSpec, rows: Iterable[Row], names: Mapping[str, Iterable[str]]) -> Iterator[Problem]:
+    """Rows of other files that are named and not there.
+
+    Args:
+        spec: the file.
+        rows: its rows.
+        names: by file, the names that its rows have.
+    """
+    for column in filter(lambda column: column.refers in names, spec.columns):
+        known = list(names[column.refers])
+        for index, row in enumerate(rows):
+            name = row.get(column.name)
+            if name and "$" not in name and name not in known and not (column.refers == "providers" and name.isdigit()):
+                yield _place(
+                    row, spec.name, index, column.name, name, f"one of the {column.refers} " + ", ".join(known)
+                )
 
 
 def check_interfaces_used(

@@ -9,11 +9,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 # What no value may contain: Shorewall gives each of these a meaning of its own, at any place of a line.
 _FORBIDDEN = re.compile(r"[\s#;\"'`\\]|[^\x20-\x7e]|(?<![@%&$])\{|(?<!\w)\}")
+# The options that a row has besides its columns.
+RESERVED = frozenset({"section", "comment", "matches", "origin", "state", "before", "after"})
 _INNERMOST = re.compile(r"\([^()]*\)")
 
 
@@ -57,6 +60,10 @@ class Kind:
         return "$" in value or self.check(value)
 
 
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
 def _matches(pattern: str) -> Callable[[str], bool]:
     compiled = re.compile(pattern)
     return lambda value: compiled.fullmatch(value) is not None
@@ -79,11 +86,16 @@ def text(allowed: str, pattern: str = r".+", is_list: bool = False) -> Kind:
 
 def number(low: int, high: int) -> Kind:
     """Return a kind whose values are whole numbers."""
+    if low > high:
+        raise ValueError(f"no number from {low} to {high}")
     return Kind(f"a number from {low} to {high}", _is_number(low, high), is_number=True)
 
 
 def choice(*choices: str) -> Kind:
     """Return a kind whose values are a few words."""
+    twice = _twice(choices)
+    if twice:
+        raise ValueError(f"choices given twice: {', '.join(twice)}")
     return Kind("one of " + ", ".join(choices), lambda value: value in choices, choices=choices)
 
 
@@ -97,6 +109,9 @@ def options(simple: str = "", valued: str = "") -> Kind:
     bare = set(simple.split())
     with_value = {name.rstrip("?") for name in valued.split()}
     either = {name.rstrip("?") for name in valued.split() if name.endswith("?")}
+    twice = _twice([*simple.split(), *(name.rstrip("?") for name in valued.split() if name.rstrip("?") not in bare)])
+    if twice:
+        raise ValueError(f"options given twice: {', '.join(twice)}")
     both = bare & with_value
     if both:
         raise ValueError(f"options with and without a value: {', '.join(sorted(both))}")
@@ -123,6 +138,7 @@ class Column:
         aliases: other keys that Shorewall's C(key=value) form takes for it.
         parts: the options it is split into, joined with C(joint), when that is not just the name.
         joint: the character between the parts.
+        refers: the file whose rows it names, where each of its values is such a name.
     """
 
     name: str
@@ -132,6 +148,7 @@ class Column:
     aliases: tuple[str, ...] = ()
     parts: tuple[tuple[str, Kind], ...] = ()
     joint: str = ""
+    refers: str = ""
 
     @property
     def fields(self) -> tuple[tuple[str, Kind], ...]:
@@ -153,6 +170,7 @@ class FileSpec:
         file_format: the C(?FORMAT) to write, or 0 for a file that has none.
         sections: the file's C(?SECTION) names in order.
         default_section: the one that rows before the first C(?SECTION) belong to; empty where that is none of them.
+        elsewhere: the options that only the other version of IP has.
         has_comments: C(?COMMENT) is allowed.
         has_inline: raw iptables text after C(;;) is allowed.
         ordered: the order of the rows has a meaning.
@@ -168,32 +186,49 @@ class FileSpec:
     file_format: int = 0
     sections: tuple[str, ...] = ()
     default_section: str = ""
+    elsewhere: tuple[str, ...] = ()
     has_comments: bool = False
     has_inline: bool = False
     ordered: bool = True
     routing: bool = False
 
     def __post_init__(self) -> None:
+        for problem in self._contradictions():
+            raise ValueError(f"{self.name}: {problem}")
+
+    def _contradictions(self) -> Iterator[str]:
         names = [option for column in self.columns for option, _unused in column.fields]
         keys = [key for column in self.columns for key in (column.name, *column.aliases)]
-        for what, found in (("option", names), ("column key", keys)):
-            twice = sorted({name for name in found if found.count(name) > 1})
-            if twice:
-                raise ValueError(f"{self.name}: {what} given twice: {', '.join(twice)}")
+        if not self.columns:
+            yield "no column"
+        for what, found in (("option", names), ("column key", keys), ("a section", list(self.sections))):
+            if _twice(found):
+                yield f"{what} given twice: {', '.join(_twice(found))}"
         unknown = [name for name in (*self.key, *self.label) if name not in names]
         if unknown:
-            raise ValueError(f"{self.name}: key or label names no option: {', '.join(unknown)}")
+            yield f"key or label names no option: {', '.join(unknown)}"
+        both = sorted({*self.elsewhere} & {*names})
+        if both:
+            yield f"an option of this version of IP and of the other one alone: {', '.join(both)}"
+        for name in sorted(RESERVED & set(names)):
+            yield f"{name} is an option of every row"
+        if self.default_section and self.default_section not in self.sections:
+            yield f"the default section is none: {self.default_section}"
         for column in self.columns:
             if column.parts and (not column.joint or column.kind.is_list):
-                raise ValueError(f"{self.name}: {column.name} has parts, so it needs a joint and no list")
+                yield f"{column.name} has parts, so it needs a joint and no list"
             if column.parts and any(kind.is_list for _unused, kind in column.parts[:-1]):
-                raise ValueError(f"{self.name}: only the last part of {column.name} can be a list")
+                yield f"only the last part of {column.name} can be a list"
+            if column.default != "-" and column.required:
+                yield f"{column.name} is required, so it needs no default"
+            if column.default != "-" and not column.kind.is_right(column.default):
+                yield f"{column.name}: the default {column.default} is none of its values"
+        if self.formats and not self.file_format:
+            yield "older formats without one to write"
         for number_, listed in self.formats.items():
             strangers = {name for name in listed if not name.startswith("+")} - {column.name for column in self.columns}
             if strangers or number_ == self.file_format:
-                raise ValueError(
-                    f"{self.name}: ?FORMAT {number_} contradicts the columns: {', '.join(sorted(strangers))}"
-                )
+                yield f"?FORMAT {number_} contradicts the columns: {', '.join(sorted(strangers))}"
 
     def layout(self, number_: int) -> tuple[str, ...]:
         """Return the names of the columns under a C(?FORMAT)."""
@@ -212,3 +247,19 @@ class FileSpec:
     def options(self) -> dict[str, Kind]:
         """The module's options for one row."""
         return dict(pair for column in self.columns for pair in column.fields)
+
+
+def index_files(files: tuple[FileSpec, ...]) -> dict[str, FileSpec]:
+    """Return the files by name, once they agree with each other."""
+    table: dict[str, FileSpec] = {}
+    for spec in files:
+        if spec.name in table:
+            raise ValueError(f"a file stands in the schema twice: {spec.name}")
+        table[spec.name] = spec
+    for spec in files:
+        for column in filter(lambda column: column.refers, spec.columns):
+            if column.refers not in table:
+                raise ValueError(f"{spec.name}.{column.name} refers to no file: {column.refers}")
+            if len(table[column.refers].key) != 1:
+                raise ValueError(f"{spec.name}.{column.name} refers to {column.refers}, whose rows have no name")
+    return table

@@ -164,6 +164,10 @@ class Request:
         for name in ("policy", "rules"):
             if name in self.rows and zones:
                 yield from _checks.check_zones_used(name, self.rows[name], zones)
+        tables = [*self.known, "main", "default", "local", "balance"]
+        for name, named in (("tunnels", {"zones": zones}), ("routes", {"providers": tables})):
+            if zones or name == "routes":
+                yield from _checks.check_references(staging.files[name], self.rows.get(name, ()), named)
         yield from _checks.check_interfaces_used(
             "rules", self.rows.get("rules", ()), interface_rows, staging.rows("hosts")
         )

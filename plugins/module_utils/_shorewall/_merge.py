@@ -116,9 +116,7 @@ def _place_all(spec: FileSpec, merged: Merged, wishes: list[tuple[Mapping[str, A
         merged.problems += problems
         if place is None and found is None:
             later = {
-                _identity(spec, other)
-                for _entry, _index, other in wishes[number + 1 :]
-                if other.section == row.section
+                _identity(spec, other) for _entry, _index, other in wishes[number + 1 :] if other.section == row.section
             }
             place = _usual_place(spec, rows, known, row, previous, later)
         if place is not None:

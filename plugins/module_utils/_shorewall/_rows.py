@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem, compare
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _syntax
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import Column, FileSpec
 
 # Options of a row that are no columns.
@@ -127,6 +128,12 @@ def read_entry(spec: FileSpec, entry: Mapping[str, Any], index: int, option: str
         first, kind = column.fields[0]
         if column.required and not _elements(entry.get(first)):
             problems.append(Problem(variable, place, first, None, kind.allowed))
+    head, kind = spec.columns[0].fields[0]
+    if _syntax.FOREIGN.match(texts[spec.columns[0].name] + " "):
+        problems.append(Problem(variable, place, head, entry[head], f"{kind.allowed}; this begins a directive"))
+    for name in spec.elsewhere:
+        if entry.get(name) is not None:
+            problems.append(Problem(variable, place, name, entry[name], "nothing, with this version of IP"))
     section = str(entry.get(SECTION) or spec.default_section)
     if section and section not in spec.sections:
         problems.append(Problem(variable, place, SECTION, section, "one of " + ", ".join(spec.sections)))

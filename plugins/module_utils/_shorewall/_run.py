@@ -79,7 +79,7 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     for name, wanted in (("zones", rows.zones), ("interfaces", rows.interfaces), ("hosts", rows.hosts)):
         # Directives between rows that stay are not ours to remove.
         if params["exclusive"] or wanted != staging.rows(name):
-            staging.stage_rows(name, wanted)
+            staging.stage_rows(name, wanted, keep_lost=not params["exclusive"])
     if staging.files_changed:
         candidate.step(*family.step, origins=staging.notes, routing=staging.routing)
     return staging

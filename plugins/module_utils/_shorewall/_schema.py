@@ -12,6 +12,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
     Column,
     FileSpec,
     choice,
+    index_files,
     number,
     options,
     text,
@@ -83,7 +84,7 @@ _FILES = (
         "interfaces",
         "interface",
         (
-            Column("zone", ZONE),
+            Column("zone", ZONE, refers="zones"),
             Column(
                 "interface",
                 text("an interface name, bridge:port or a name ending in +", r"[^:/,\s]{1,15}(?::[^:/,\s]{1,15})?"),
@@ -108,7 +109,7 @@ _FILES = (
         "hosts",
         "hosts",
         (
-            Column("zone", ZONE, required=True),
+            Column("zone", ZONE, required=True, refers="zones"),
             Column(
                 "hosts",
                 ANY,
@@ -254,7 +255,7 @@ _FILES = (
         (
             Column("source", ANY_LIST),
             Column("dest", ANY_LIST),
-            Column("provider", ANY, required=True),
+            Column("provider", ANY, required=True, refers="providers"),
             Column("priority", PRIORITY, required=True),
             Column("mark", MARK),
         ),
@@ -266,7 +267,7 @@ _FILES = (
         "routes",
         "route",
         (
-            Column("provider", ANY, required=True),
+            Column("provider", ANY, required=True, refers="providers"),
             Column("dest", ANY, required=True),
             Column("gateway", ANY),
             Column("device", ANY),
@@ -292,11 +293,13 @@ _FILES = (
             Column("helper", ANY),
             Column("probability", ANY),
             Column("dscp", ANY),
-            Column("state", ANY_LIST),
+            # Elsewhere the state is that of the row.
+            Column("state", ANY, parts=(("states", ANY_LIST),), joint=","),
             Column("time", ANY),
             Column("switch", ANY),
         ),
         label=("action", "source", "dest", "proto", "dport"),
+        elsewhere=("headers",),
         has_comments=True,
         has_inline=True,
     ),
@@ -337,7 +340,7 @@ _FILES = (
         "tunnel",
         (
             Column("type", ANY, required=True),
-            Column("zone", ZONE, required=True),
+            Column("zone", ZONE, required=True, refers="zones"),
             Column("gateway", ANY_LIST, aliases=("gateways",)),
             Column("gateway_zone", ANY_LIST, aliases=("gateway_zones",)),
         ),
@@ -366,14 +369,7 @@ _FILES = (
 )
 
 
-def _index(files: tuple[FileSpec, ...]) -> dict[str, FileSpec]:
-    table = {spec.name: spec for spec in files}
-    if len(table) != len(files):
-        raise ValueError("a file stands in the schema twice")
-    return table
-
-
-FILES = _index(_FILES)
+FILES = index_files(_FILES)
 
 # What the module can be given as text: option -> file.
 _SCRIPTS = (

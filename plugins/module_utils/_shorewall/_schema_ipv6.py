@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import (
@@ -68,9 +68,15 @@ def _column(spec: FileSpec, column: Column) -> Column:
     return column
 
 
-FILES_IPV6 = {
-    name: replace(spec, columns=tuple(_column(spec, column) for column in spec.columns)) for name, spec in FILES.items()
-}
+def _columns(spec: FileSpec) -> Iterator[Column]:
+    for column in spec.columns:
+        yield _column(spec, column)
+        # What IPv4 has no such column for stands where the compiler looks for it.
+        if (spec.name, column.name) == ("mangle", "helper"):
+            yield Column("headers", text("IPv6 header types", r"!?(?:any:|exactly:)?[\w,-]+"))
+
+
+FILES_IPV6 = {name: replace(spec, columns=tuple(_columns(spec)), elsewhere=()) for name, spec in FILES.items()}
 
 
 def files_of(family: Family) -> Mapping[str, FileSpec]:

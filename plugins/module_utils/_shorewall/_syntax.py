@@ -65,7 +65,11 @@ def pieces(text: str) -> Iterator[Piece]:
         piece.last = number
         directive = _DIRECTIVE.fullmatch(body)
         if directive:
-            piece.directives.append((directive["word"].upper(), directive["rest"].strip(BLANKS)))
+            # The compiler takes the word off a comment only if it is in capitals.
+            rest = (
+                body if directive["word"] != "COMMENT" and directive["word"].upper() == "COMMENT" else directive["rest"]
+            )
+            piece.directives.append((directive["word"].upper(), rest.strip(BLANKS)))
             # Alone it is a piece of its own; a continued line goes on after it.
             if piece.number == number:
                 yield piece
@@ -104,6 +108,8 @@ class Cells:
 def split_row(content: str, has_inline: bool) -> Cells | None:
     """Take a row apart, or return nothing for one that the compiler refuses."""
     inline = ""
+    if re.search(r"[^\s\x20-\x7e]", content, re.ASCII):
+        return None
     if has_inline:
         content, *rest = content.split(";;")
         if len(rest) > 1:
@@ -112,7 +118,7 @@ def split_row(content: str, has_inline: bool) -> Cells | None:
         content = content.rstrip(BLANKS)
     columns, *after = content.split(";")
     pairs = after[0] if after else ""
-    if len(after) > 1 or (after and not pairs.strip(BLANKS)):
+    if len(after) > 1:
         return None
     braces = None if after else _PAIRS.fullmatch(content)
     if braces:

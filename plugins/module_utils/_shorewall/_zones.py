@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,14 +105,18 @@ def merge(have: ZoneRows, want: ZoneRows, named: set[str], absent: set[str]) -> 
     merged.zones = [wanted.get(key_of(spec, row), row) for row in kept]
     present = {key_of(spec, row) for row in kept}
     merged.zones += [row for row in want.zones if key_of(spec, row) not in present]
-    taken = {row.get("interface") for row in want.interfaces}
     gone = named | absent
-    merged.interfaces = [
-        row for row in have.interfaces if row.get("zone") not in gone and row.get("interface") not in taken
-    ]
-    merged.interfaces += want.interfaces
-    merged.hosts = [row for row in have.hosts if row.get("zone") not in gone] + want.hosts
+    merged.interfaces = _in_place(have.interfaces, want.interfaces, gone, lambda row: row.get("interface"))
+    merged.hosts = _in_place(have.hosts, want.hosts, gone, lambda row: row)
     return merged
+
+
+def _in_place(have: Iterable[Row], want: list[Row], gone: set[str], name_of: Callable[[Row], Hashable]) -> list[Row]:
+    """Return rows with the wanted ones in the place of those that have their name, and the new ones behind them."""
+    wanted = {name_of(row): row for row in reversed(want)}
+    rows = [wanted.get(name_of(row), row) for row in have if name_of(row) in wanted or row.get("zone") not in gone]
+    placed = {id(row) for row in rows}
+    return rows + [row for row in want if id(row) not in placed]
 
 
 def check_zones(rows: ZoneRows, logformat: str, family: Family = IPV4) -> list[Problem]:

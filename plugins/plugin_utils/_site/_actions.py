@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from ._types import Kind, WrongError
+from ._types import Kind, WrongError, either, pattern
 
 VERDICTS = ("ACCEPT", "DROP", "REJECT", "DNAT", "REDIRECT")
 TARGETS = (*VERDICTS, "LOG")
@@ -68,6 +68,21 @@ def _action(value: object) -> str:
 
 
 ACTION = Kind(" or ".join(f"`{target}`" for target in TARGETS) + ", or a macro or action such as `Ping(DROP)`", _action)
+
+RATE = pattern(
+    "rate",
+    r"([sd]:)?[1-9]\d{0,5}/(sec|min|hour|day)(:[1-9]\d{0,3})?",
+    "a rate such as 10/min (or sec, hour, day), with s: before it for each source alone, :5 after it for a burst of 5",
+)
+LOG = either(
+    "`true`, syslog level, or `NFLOG(group)`",
+    True,
+    pattern(
+        "level",
+        r"debug|info|notice|warning|err|crit|alert|emerg|NFLOG(\(\d{1,5}\))?",
+        "one of debug, info, notice, warning, err, crit, alert, emerg, or NFLOG(group)",
+    ),
+)
 
 
 def is_call(action: str) -> bool:

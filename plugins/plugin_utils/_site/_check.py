@@ -16,11 +16,20 @@ from ._guests import check_across, check_guests, check_users
 from ._ipv6 import check_ipv6
 from ._links import check_networks, check_uplinks
 from ._read import Host
-from ._rules import check_policies, check_rules
+from ._rules import check_address_lists, check_policies, check_rules
 from ._schema import VARIABLES
 
 _ORDER = {variable.name: position for position, variable in enumerate(VARIABLES)}
-_CHECKS = (check_uplinks, check_networks, check_ipv6, check_guests, check_users, check_policies, check_rules)
+_CHECKS = (
+    check_uplinks,
+    check_networks,
+    check_ipv6,
+    check_guests,
+    check_users,
+    check_policies,
+    check_rules,
+    check_address_lists,
+)
 
 
 def check_site(hosts: Iterable[Host]) -> list[Problem]:

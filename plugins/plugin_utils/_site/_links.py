@@ -306,7 +306,8 @@ def _interfaces(host: Host) -> Iterator[Problem]:
 
 def _beside_uplink(row: Row, key: str) -> bool:
     """Whether guests stand on the wire of an uplink: one zone, one address."""
-    return key == "bridge" and zone_of(row) == UPLINK_ZONE and not row.given("address")
+    addressed = row.given("address") or row.given("address6")
+    return key == "bridge" and zone_of(row) == UPLINK_ZONE and not addressed
 
 
 def _overlaps(host: Host) -> Iterator[Problem]:

@@ -79,6 +79,7 @@ class Host:
     users: list[Row] | None = None
     policies: list[Row] | None = None
     rules: list[Row] | None = None
+    address_lists: list[Row] | None = None
     problems: list[Problem] = field(default_factory=list)
 
 

@@ -17,7 +17,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from . import _types as t
 from ._actions import LIMITED, is_call, verdict
-from ._links import FIREWALL_ZONE, UPLINK_ZONE, zone_of
+from ._guests import names
+from ._links import FIREWALL_ZONE, UPLINK_ZONE, repeated, zone_of
 from ._read import Host, Row, hint
 from ._schema import PORT_PROTOCOLS
 
@@ -35,6 +36,7 @@ class End:
     zone: str
     address: IPv4Network | IPv6Network | None = None
     port: int | None = None
+    listed: bool = False
 
 
 def zones(host: Host) -> list[str]:
@@ -43,7 +45,7 @@ def zones(host: Host) -> list[str]:
     return list(dict.fromkeys((FIREWALL_ZONE, UPLINK_ZONE, *own, EVERY_ZONE, EVERY_PAIR)))
 
 
-def _end(row: Row, key: str, known: list[str]) -> tuple[End | None, str]:
+def _end(row: Row, key: str, known: list[str], lists: list[str] | None = None) -> tuple[End | None, str]:
     """Return what a rule's end says, or None and what would be allowed."""
     text = row[key]
     if text is None:
@@ -55,6 +57,10 @@ def _end(row: Row, key: str, known: list[str]) -> tuple[End | None, str]:
         return None, f"a zone of this host ({', '.join(known)}), alone or with an address, as in loc:172.20.1.107{say}"
     if not colon:
         return End(zone), ""
+    if rest.startswith("+"):
+        return (
+            (End(zone, listed=True), "") if rest[1:] in (lists or []) else (None, _list_allowed(rest[1:], lists or []))
+        )
     found = _BRACKETED.fullmatch(rest)
     address, colon, port = (found[1] + (found[2] or ""), found[3], found[4]) if found else rest.partition(":")
     try:
@@ -63,6 +69,12 @@ def _end(row: Row, key: str, known: list[str]) -> tuple[End | None, str]:
         return End(zone, t.ANY_NETWORK.read(address), t.PORT.read(port) if colon else None), ""
     except t.WrongError as wrong:
         return None, f"zone, zone:address or zone:address:port, with {wrong}"
+
+
+def _list_allowed(name: str, lists: list[str]) -> str:
+    meant = hint(name, lists)
+    say = f"; {meant} is probably meant" if meant else ""
+    return f"after + a name in kvmnet_address_lists ({', '.join(lists) or 'which has none'}){say}"
 
 
 def _decides(earlier: tuple[str, str], later: tuple[str, str]) -> bool:
@@ -84,7 +96,7 @@ def check_policies(host: Host) -> Iterator[Problem]:
         ends = []
         for key in ("from", "to"):
             end, allowed = _end(row, key, known)
-            if end is not None and (end.address is not None or end.port is not None):
+            if end is not None and (end.address is not None or end.port is not None or end.listed):
                 allowed = "a zone alone: addresses are for kvmnet_rules"
             if allowed:
                 yield row.problem(key, allowed)
@@ -103,9 +115,9 @@ def check_policies(host: Host) -> Iterator[Problem]:
 
 def check_rules(host: Host) -> Iterator[Problem]:
     """Yield what is wrong with a host's rules."""
-    known = zones(host)
+    known, lists = zones(host), names(host.address_lists)
     for row in host.rules or []:
-        source, allowed = _end(row, "from", known)
+        source, allowed = _end(row, "from", known, lists)
         if source is not None and source.port is not None:
             allowed = "zone or zone:address: the port goes into the key port"
         if allowed:
@@ -118,7 +130,7 @@ def check_rules(host: Host) -> Iterator[Problem]:
         if does == "REDIRECT":
             yield from _redirect(row)
             continue
-        target, allowed = _end(row, "to", known)
+        target, allowed = _end(row, "to", known, lists)
         if allowed:
             yield row.problem("to", allowed)
         if does == "DNAT":
@@ -130,6 +142,17 @@ def check_rules(host: Host) -> Iterator[Problem]:
                 yield row.problem(
                     "address", "address only for DNAT and REDIRECT; otherwise it goes into to, as zone:address"
                 )
+
+
+def check_address_lists(host: Host) -> Iterator[Problem]:
+    """Yield what is wrong with a host's lists of addresses."""
+    for row, first in repeated(host.address_lists or [], "name"):
+        yield row.problem("name", f"a name that {first.place} does not have")
+    for row in host.address_lists or []:
+        for position, network in enumerate(row["addresses"] or []):
+            if network is not None and not network.prefixlen:
+                allowed = "a network smaller than all addresses: those are a zone without a list"
+                yield row.problem(f"addresses[{position}]", allowed, str(network))
 
 
 def _redirect(row: Row) -> Iterator[Problem]:

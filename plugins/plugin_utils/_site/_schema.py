@@ -15,7 +15,8 @@ from typing import Any, Literal
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
 
 from . import _types as t
-from ._actions import ACTION
+from ._actions import ACTION, LOG, RATE
+from ._logins import SSH_KEY, USER
 from ._types import Key, Kind, ListOf, Table
 
 # PROVIDER_BITS is 8; 250 and 253 to 255 are the kernel's and Shorewall's own tables.
@@ -246,10 +247,10 @@ IMAGES = Table(
 
 USERS = Table(
     (
-        Key("name", t.USER, "Login name in the guests.", required=True),
-        Key("ssh_keys", ListOf(t.SSH_KEY), "Public keys that may log in."),
+        Key("name", USER, "Login name in the guests.", required=True),
+        Key("ssh_keys", ListOf(SSH_KEY), "Public keys that may log in."),
         Key("sudo", t.BOOL, "Whether the user may become root without a password.", default="true"),
-        Key("groups", ListOf(t.USER), "More groups of the user."),
+        Key("groups", ListOf(USER), "More groups of the user."),
         Key("shell", t.PATH, "Login shell.", default="`/bin/bash`"),
     )
 )
@@ -265,8 +266,13 @@ POLICIES = Table(
         ),
         Key("to", t.STRING, "Zone that it goes to.", required=True),
         Key("action", t.choice(*POLICY_ACTIONS), "What becomes of connections that no rule decides.", required=True),
-        Key("log", t.LOG, "Log them, `true` at level info."),
-        Key("rate", t.RATE, "How many TCP connections may begin. More are dropped, whatever the action."),
+        Key("log", LOG, "Log them, `true` at level info."),
+        Key(
+            "rate",
+            RATE,
+            "How many TCP connections may begin, those of managers and rules included: it is asked first. More are "
+            "dropped, whatever the action.",
+        ),
     )
 )
 
@@ -275,14 +281,15 @@ RULES = Table(
         Key(
             "from",
             t.STRING,
-            "Zone, or zone and address: `net`, `loc:172.20.1.107`, `loc:172.20.1.0/24`.",
+            "Zone, or zone and address or list of `kvmnet_address_lists`: `net`, `loc:172.20.1.107`, "
+            "`loc:172.20.1.0/24`, `net:+friends`.",
             required=True,
         ),
         Key(
             "to",
             t.STRING,
-            "Zone, or zone and address. For DNAT zone, address and, where it differs, port: `dmz:10.10.11.1:80`. For "
-            "REDIRECT the host and, where it differs, port: `fw:3128`.",
+            "Zone, or zone and address or list. For DNAT zone, address and, where it differs, port: "
+            "`dmz:10.10.11.1:80`. For REDIRECT the host and, where it differs, port: `fw:3128`.",
             required=True,
         ),
         Key(
@@ -307,11 +314,26 @@ RULES = Table(
         ),
         Key(
             "rate",
-            t.RATE,
+            RATE,
             "How often the rule fits, for all together or, after `s:`, for each source alone: `10/min`, `10/min:5` "
             "with a burst of 5, `s:10/min:5`. What exceeds it goes on to the next rule. Not for DROP and REJECT.",
         ),
-        Key("log", t.LOG, "Log the connection, `true` at level info."),
+        Key("log", LOG, "Log the connection, `true` at level info."),
+    )
+)
+
+
+ADDRESS_LISTS = Table(
+    (
+        Key(
+            "name",
+            t.pattern(
+                "name", r"[A-Za-z][\w-]{0,30}", "a letter, then letters, digits, underscores and hyphens, 31 at most"
+            ),
+            "Name of the list, unique on the host. Rules name it with a plus sign.",
+            required=True,
+        ),
+        Key("addresses", ListOf(t.NETWORK), "Networks and addresses in it.", required=True),
     )
 )
 
@@ -352,6 +374,13 @@ VARIABLES = (
         " that fits decides.",
     ),
     Variable("kvmnet_rules", "list", RULES, "Exceptions to the policies. The first that fits decides."),
+    Variable(
+        "kvmnet_address_lists",
+        "list",
+        ADDRESS_LISTS,
+        "Lists of addresses for rules: one rule for ten addresses or ten thousand. What a list holds changes without"
+        " a reload of the firewall.",
+    ),
     Variable(
         "kvmnet_serial",
         "value",

@@ -335,19 +335,6 @@ def _provider(value: object) -> str:
     return text
 
 
-_PUBLIC_KEY = re.compile(
-    r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9-]+@openssh\.com) [A-Za-z0-9+/]{20,}={0,3}( .*)?"
-)
-
-
-def _ssh_key(value: object) -> str:
-    allowed = "a public key on one line, as in ~/.ssh/id_ed25519.pub"
-    text = _text(value, allowed).strip()
-    if not _PUBLIC_KEY.fullmatch(text):
-        raise WrongError(f"{allowed}; this is a private key" if "PRIVATE KEY" in text else allowed)
-    return text
-
-
 def _path(value: object) -> str:
     allowed = "an absolute path"
     text = _text(value, allowed)
@@ -376,34 +363,14 @@ MAC = Kind("MAC address", _mac)
 PORT = Kind("port", _one_port)
 PORTS = Kind("port or range", _port_range)
 INTERFACE = Kind("interface name", _interface)
-RATE = pattern(
-    "rate",
-    r"([sd]:)?[1-9]\d{0,5}/(sec|min|hour|day)(:[1-9]\d{0,3})?",
-    "a rate such as 10/min (or sec, hour, day), with s: before it for each source alone, :5 after it for a burst of 5",
-)
-LOG = either(
-    "`true`, syslog level, or `NFLOG(group)`",
-    True,
-    pattern(
-        "level",
-        r"debug|info|notice|warning|err|crit|alert|emerg|NFLOG(\(\d{1,5}\))?",
-        "one of debug, info, notice, warning, err, crit, alert, emerg, or NFLOG(group)",
-    ),
-)
 ZONE = Kind("zone name", _zone)
 PROVIDER = Kind("name", _provider)
 PATH = Kind("absolute path", _path)
 UPSTREAM = Kind("address, `address#port`, or `{domain, server}`", _upstream)
-SSH_KEY = Kind("public SSH key", _ssh_key)
 LABEL = pattern(
     "host name", _LABEL, "a host name: at most 63 lower-case letters, digits and hyphens, no hyphen at either end"
 )
 NAME = pattern("name", r"[A-Za-z][\w.-]{0,62}", "a name: a letter, then letters, digits, dots, hyphens and underscores")
-USER = pattern(
-    "user name",
-    r"[a-z_][a-z0-9_-]{0,31}",
-    "a user name: lower-case letters, digits, hyphens and underscores, not beginning with a digit",
-)
 DOMAIN = pattern(
     "domain name",
     rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.filter.firewall import (
+    firewall_ipsets,
     firewall_policies,
     firewall_rules,
     firewall_stoppedrules,
@@ -306,6 +307,13 @@ class TestRules:
     )
     def test_the_sites_own(self, entry: dict[str, Any], row: dict[str, Any]) -> None:
         assert firewall_rules([KVM], [COMCAST], rules=[entry]) == [row | {"origin": "kvmnet_rules[0]"}]
+
+    def test_lists_are_sets(self) -> None:
+        lists = [{"name": "friends", "addresses": ["192.0.2.7"]}]
+        assert firewall_ipsets(lists) == [{"name": "friends", "entries": ["192.0.2.7"]}]
+        assert (firewall_ipsets(None), firewall_ipsets([])) == (None, [])
+        rule = {"from": "net:+friends", "to": "fw", "action": "SSH(ACCEPT)"}
+        assert short(firewall_rules([KVM], [COMCAST], rules=[rule]), "source") == [("net:+friends",)]
 
     def test_managers_come_from_wherever_they_can_stand(self) -> None:
         local = [KVM | {"name": "loc", "address": "172.20.1.254/24"}, KVM | {"name": "dmz", "address": "10.0.0.1/8"}]

@@ -76,7 +76,7 @@ def read(root: Path) -> dict[str, Any]:
 def give_back(root: Path, configuration: dict[str, Any]) -> list[str]:
     """Return what the modules would change."""
     candidate = Candidate(None, None, root)
-    plans = [stage_zones(candidate, configuration, True).plan]
+    plans = [stage_zones(candidate, configuration | {"exclusive": configuration["zones_exclusive"]}, True).plan]
     plans.append(stage_config(candidate, configuration, True, lambda *_: pytest.fail("asked the network")).plan)
     return [line for plan in plans for line in plan.lines()] + list(candidate.entries)
 
@@ -84,7 +84,7 @@ def give_back(root: Path, configuration: dict[str, Any]) -> list[str]:
 def install(root: Path, configuration: dict[str, Any]) -> None:
     """Write on an empty host what the modules stage."""
     candidate = Candidate(None, None, root)
-    stage_zones(candidate, configuration, True)
+    stage_zones(candidate, configuration | {"exclusive": configuration["zones_exclusive"]}, True)
     stage_config(candidate, configuration, True, lambda *_: None)
     for path in candidate.entries:
         target = root / path.lstrip("/")
@@ -106,7 +106,7 @@ class TestArticle:
         assert configuration["zones"][2]["interfaces"] == [{"name": "br0", "options": ["dhcp", "routeback"]}]
         assert configuration["providers"][1]["gateway_mac"] == ["02:00:00:00:00:0b"]
         assert configuration["scripts"] == {"init": ARTICLE["init"]}
-        assert configuration["exclusive"] is True
+        assert configuration["zones_exclusive"] is True
         assert configuration["pin_gateways"] is True
         assert configuration["service_defaults"]["wait_interface"] == "ppp0 ppp1"
 
@@ -201,7 +201,7 @@ class TestText:
         configuration = read(host(tmp_path, BASE | ODD["conditional_interface"]))["configuration"]
         assert [zone["name"] for zone in configuration["zones"]] == ["fw", "net", "kvm"]
         assert configuration["files"]["interfaces"] == ODD["conditional_interface"]["interfaces"]
-        assert configuration["exclusive"] is False
+        assert configuration["zones_exclusive"] is False
 
     def test_what_our_own_checks_refuse(self, tmp_path: Path) -> None:
         found = read(host(tmp_path, BASE | ODD["host_bits"]))
@@ -340,7 +340,7 @@ def test_debians_examples(tmp_path: Path, name: str) -> None:
     found = read(tmp_path)
     assert give_back(tmp_path, found["configuration"]) == []
     assert set(found["configuration"]["files"]) <= {"README.txt"}
-    assert found["configuration"]["exclusive"] is True
+    assert found["configuration"]["zones_exclusive"] is True
 
 
 WORDS = st.sampled_from(["-", "net", "kvm", "$FW", "all", "net:192.0.2.1", "kvm:192.168.0.0/24"])

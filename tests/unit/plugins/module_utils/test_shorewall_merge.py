@@ -16,8 +16,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import parse
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._edit import converge
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._merge import merge, take_all
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import InvalidError, stage_config
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import InvalidError, stage_config, stage_zones
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import FILES_IPV6
 
 RULES = """\
 # ours since 2019
@@ -183,6 +184,54 @@ def fixture_root(tmp_path: Path) -> Path:
     (directory / "rules").write_text(RULES)
     (directory / "providers").write_text("one 1 1 - eth0 192.0.2.1 track # mine\n")
     return tmp_path
+
+
+class TestZones:
+    def test_others_stay_and_ours_is_changed_in_its_place(self, root: Path) -> None:
+        interfaces = root / "etc/shorewall/interfaces"
+        text = "?FORMAT 2\n?if $X\nnet ppp+\n?endif\nnet eth0 dhcp # DSL\nnet eth1\nloc br0\nloc 'odd'\n"
+        interfaces.write_text(text)
+        candidate = Candidate(None, None, root)
+        zone = {"name": "net", "interfaces": [{"name": "eth1"}, {"name": "eth0", "options": ["tcpflags"]}]}
+        staging = stage_zones(candidate, {"zones": [zone], "exclusive": False}, True)
+        assert [line for line in staging.plan.lines() if "delete" in line] == []
+        result = (candidate.read("/etc/shorewall/interfaces") or b"").decode().splitlines()
+        assert [line for line in result if line not in text.splitlines()] == [
+            "net             eth0            tcpflags"
+        ]
+        assert result.index("net eth1") == 5
+
+    def test_nothing_asked_nothing_changed(self, root: Path) -> None:
+        candidate = Candidate(None, None, root)
+        zone = {"name": "net", "interfaces": [{"name": "eth1"}, {"name": "eth0"}]}
+        assert stage_zones(candidate, {"zones": [zone], "exclusive": False}, True).plan.lines() == []
+        assert candidate.entries == {}
+
+
+class TestReferences:
+    @pytest.mark.parametrize(
+        ("name", "entry", "wrong"),
+        [
+            ("tunnels", {"type": "gre", "zone": "dmz"}, "tunnels[0].zone"),
+            ("routes", {"provider": "isp", "dest": "192.0.2.0/24"}, "routes[0].provider"),
+            ("mangle", {"action": "MARK(1)", "headers": "esp"}, "mangle[0].headers"),
+            ("rules", {"action": "?SET", "source": "net", "dest": "loc"}, "rules[0].action"),
+        ],
+    )
+    def test_names_that_nothing_has(self, root: Path, name: str, entry: dict[str, Any], wrong: str) -> None:
+        with pytest.raises(InvalidError) as caught:
+            stage_config(Candidate(None, None, root), {name: [entry]}, True, lambda *_: None)
+        assert [problem.place() for problem in caught.value.problems] == [wrong]
+
+    def test_a_table_of_the_kernels_has_a_name_too(self, root: Path) -> None:
+        entries = [
+            {"provider": name, "dest": f"192.0.{place}.0/24"} for place, name in enumerate(("main", "one", "254"))
+        ]
+        stage_config(Candidate(None, None, root), {"routes": entries}, True, lambda *_: None)
+
+    def test_ipv6_has_a_column_more(self) -> None:
+        row = parse(FILES_IPV6["mangle"], "MARK(1) - - tcp 22 - - - - - - - esp 0.5\n").rows[0]
+        assert (row.get("headers"), row.get("probability")) == ("esp", "0.5")
 
 
 class TestModule:

@@ -298,6 +298,13 @@ def test_all_problems_are_told_at_once() -> None:
         assert part in told
 
 
+def test_a_server_says_a_line_on_the_ports_asked_for() -> None:
+    servers = [FIREWALL["lab_servers"][0] | {"ports": [22, 25]}]
+    stations = topology(ursa=URSA, firewall=FIREWALL | {"lab_servers": servers})["stations"]
+    (program,) = next(station["programs"] for station in stations if station["name"] == "server")
+    assert program["argv"][-2:] == ["--echo", "22,25"]
+
+
 def test_no_hosts_is_a_problem() -> None:
     with pytest.raises(LabError, match="no host is in the groups"):
         topology()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site import _logins as logins
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site import _types as t
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._check import check_site
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._read import Unresolved, read_host
@@ -73,14 +74,14 @@ def test_empty_lists_and_empty_values_are_right(ursa: dict[str, Any], refused: C
             ["sha256:" + "0" * 64, "sha512:" + "f" * 128],
             ["0" * 64, "sha256:" + "0" * 63, "md5:" + "0" * 32],
         ),
-        (t.USER, ["admin", "_x"], ["Admin", "1x", "a b"]),
+        (logins.USER, ["admin", "_x"], ["Admin", "1x", "a b"]),
         (
             t.UPSTREAM,
             ["192.0.2.1", "192.0.2.1#5353", {"domain": "corp.example", "server": "192.0.2.1"}],
             ["dns.example", "192.0.2.1#x", {"domain": "corp.example"}, {"server": "192.0.2.1", "port": 53}],
         ),
         (
-            t.SSH_KEY,
+            logins.SSH_KEY,
             ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ0 a comment", "ecdsa-sha2-nistp256 AAAAC3NzaC1lZDI1NTE5AAAA="],
             ["AAAAC3NzaC1lZDI1NTE5AAAAIGJ0", "ssh-ed25519", "ssh-ed25519 short", "~/.ssh/id_ed25519.pub"],
         ),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 Change = Callable[[dict[str, Any]], object]
+FRIENDS = [{"name": "friends", "addresses": ["192.0.2.7", "198.51.100.0/28"]}]
 
 RULES: list[tuple[str, Change, str, str]] = [
     ("unknown zone", lambda v: v["kvmnet_rules"][0].update({"from": "nett"}), "rules[0].from", "net is probably meant"),
@@ -170,6 +171,38 @@ RULES: list[tuple[str, Change, str, str]] = [
         "policies[1] (from all+ to all+)",
     ),
     ("bad rate of a policy", lambda v: v["kvmnet_policies"][0].update(rate="10"), "policies[0].rate", "such as 10/min"),
+    ("list in no list", lambda v: v["kvmnet_rules"][1].update({"from": "net:+x"}), "rules[1].from", "which has none"),
+    (
+        "misspelt list",
+        lambda v: v.update(kvmnet_address_lists=FRIENDS) or v["kvmnet_rules"][1].update({"from": "net:+freinds"}),
+        "rules[1].from",
+        "friends is probably meant",
+    ),
+    (
+        "DNAT to a list",
+        lambda v: v.update(kvmnet_address_lists=FRIENDS) or v["kvmnet_rules"][0].update(to="dmz:+friends"),
+        "rules[0].to",
+        "of one machine",
+    ),
+    (
+        "list in a policy",
+        lambda v: v.update(kvmnet_address_lists=FRIENDS) or v["kvmnet_policies"][0].update({"from": "loc:+friends"}),
+        "policies[0].from",
+        "after + a name",
+    ),
+    ("list twice", lambda v: v.update(kvmnet_address_lists=FRIENDS * 2), "address_lists[1].name", "address_lists[0]"),
+    (
+        "everybody in a list",
+        lambda v: v.update(kvmnet_address_lists=[{"name": "friends", "addresses": ["192.0.2.1", "0.0.0.0/0"]}]),
+        "address_lists[0].addresses[1]",
+        "smaller than all",
+    ),
+    (
+        "no address in a list",
+        lambda v: v.update(kvmnet_address_lists=[{"name": "friends", "addresses": ["joe"]}]),
+        "address_lists[0].addresses[0]",
+        "an IPv4 network",
+    ),
 ]
 
 
@@ -189,7 +222,10 @@ def test_rules_that_are_right(ursa: dict[str, Any], refused: Callable[..., Any])
         {"from": "loc", "to": "loc", "action": "DROP"},
         {"from": "all+", "to": "all+", "action": "DROP", "log": "NFLOG(2)"},
     ]
+    ursa["kvmnet_address_lists"] = FRIENDS
     ursa["kvmnet_rules"] = [
+        {"from": "net:+friends", "to": "dmz:+friends", "action": "ACCEPT"},
+        {"from": "net:+friends", "to": "dmz:10.10.11.1", "action": "HTTP(DNAT)"},
         {
             "from": "net:192.0.2.0/24",
             "to": "guests:192.168.0.2",

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A firewall that was read on a host, as variables of the role shorewall."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The role's name for an option of the modules, where it is another one.
+_NAMES = {"policy": "policies"}
+_HEAD = """\
+---
+# The firewall of {host}, read from the host. It is yours now: edit it, delete what kvmnet_* variables derive.
+# See docs/adopt.md.
+"""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as such, and keeps what looks like a template from being one."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent lists too."""
+        super().increase_indent(flow, False)
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    tag = "!unsafe" if re.search(r"\{[{%#]", text) else "tag:yaml.org,2002:str"
+    return dumper.represent_scalar(tag, text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def shorewall_host_vars(configuration: Mapping[str, Any], host: str) -> str:
+    """Return what kvmnet_info read as the text of a file of host_vars."""
+    # What comes from a host carries tags that YAML does not know.
+    plain = json.loads(json.dumps(configuration))
+    variables = {f"shorewall_{_NAMES.get(name, name)}": value for name, value in plain.items()}
+    # All of the host's settings are read, so none of the role's is laid under them.
+    variables["shorewall_base_settings"] = {}
+    body = yaml.dump(variables, Dumper=_Dumper, sort_keys=False, width=140, allow_unicode=True)
+    return _HEAD.format(host=json.dumps(str(host))) + body
+
+
+class FilterModule:
+    """The filter."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return its name and function."""
+        return {"shorewall_host_vars": shorewall_host_vars}
