@@ -17,6 +17,8 @@ LINK := $(CURDIR)/.ansible/collections/ansible_collections/ursa/kvmnet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
+# Ansible's own leavings: control sockets, temporary files
+export ANSIBLE_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ursa.kvmnet/ansible
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PYTHONDONTWRITEBYTECODE := 1
 

@@ -39,12 +39,10 @@ def test_the_guest_leaves_under_the_host_s_address(guest_ssh: Any) -> None:
     assert f"client={HOST}\n" in said
 
 
-def test_a_published_port_leads_to_the_guest(guest_ssh: Any, station: Any) -> None:
-    script = (
-        "import http.server; http.server.HTTPServer(('', 80), http.server.SimpleHTTPRequestHandler).handle_request()"
-    )
-    guest_ssh("kvm1", GUEST, f'sudo systemd-run --quiet --collect python3 -c "{script}"; sleep 1')
-    assert station("client").connects(HOST, 8080)
+def test_a_published_port_leads_to_the_guest(guest_ssh: Any, station: Any, eventually: Any) -> None:
+    listen = "sudo systemd-run --quiet --unit=web --socket-property=ListenStream=80 --socket-property=Accept=yes true"
+    guest_ssh("kvm1", GUEST, f"systemctl --quiet is-active web.socket || {listen}")
+    assert eventually(lambda: station("client").connects(HOST, 8080), seconds=30)
 
 
 @pytest.mark.parametrize(("port", "open_"), [(22, True), (53, False), (16509, False)])
