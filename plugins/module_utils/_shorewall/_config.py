@@ -22,6 +22,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
     _merge,
     _optimize,
     _providers,
+    _settings,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
@@ -184,6 +185,7 @@ class Request:
             sources, port = management["sources"], management["port"]
             yield from _checks.check_stopped(self.rows["stoppedrules"], sources, port, version)
         template = staging.candidate.read(staging.family.conf_template)
+        yield from _settings.check_values(self.settings)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
         if self.sets and self._setting("SAVE_IPSETS", "No") not in ("", "No"):
             allowed = "No: what was saved when the firewall stopped would take the place of the lists given here"
