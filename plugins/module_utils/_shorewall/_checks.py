@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import SETTINGS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import RESERVED_NAMES, RESERVED_NUMBERS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, split_list
 
@@ -148,7 +149,9 @@ def check_policies(rows: Iterable[Row], firewall: str) -> Iterator[Problem]:
         seen.add(pair)
 
 
-def check_providers(entries: Iterable[Mapping[str, Any]], interfaces: Iterable[Row]) -> Iterator[Problem]:
+def check_providers(
+    entries: Iterable[Mapping[str, Any]], interfaces: Iterable[Row], use_default_rt: bool = False
+) -> Iterator[Problem]:
     """Providers that Shorewall refuses, or starts without a word although they cannot work."""
     listed = list(entries)
     zoned = {row.get("interface") for row in interfaces if row.get("zone")}
@@ -178,6 +181,11 @@ def check_providers(entries: Iterable[Mapping[str, Any]], interfaces: Iterable[R
                 interface,
                 "one of the interfaces that belong to a zone: " + (", ".join(sorted(zoned)) or "none is listed"),
             )
+        if use_default_rt and {"routefilter", "routefilter=1", "routefilter=2"} & set(
+            interface_options.get(interface, ())
+        ):
+            allowed = f"an interface without routefilter: replies can take another way; {interface} has it"
+            yield wrong("interface", interface, allowed)
         options = [str(option) for option in entry.get("options") or ()]
         names = {option.partition("=")[0] for option in options}
         if "fallback" in names and names & {"balance", "primary"}:
@@ -284,7 +292,8 @@ def check_settings(wanted: Mapping[str, str], known: Iterable[str], has_provider
     names = set(known)
     for name, value in wanted.items():
         if names and name not in names:
-            yield Problem("settings", None, name, value, "a setting that this version's shorewall.conf has")
+            now = f"; {name} was replaced by {SETTINGS[name]}" if name in SETTINGS else ""
+            yield Problem("settings", None, name, value, f"a setting that this version's shorewall.conf has{now}")
         if has_providers and name == "ROUTE_FILTER" and value not in ("No", "off", ""):
             yield Problem(
                 "settings",

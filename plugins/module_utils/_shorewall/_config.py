@@ -176,7 +176,8 @@ class Request:
         yield from _checks.check_rules(self.rows.get("rules", ()), version)
         yield from _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))
         if self.providers is not None:
-            yield from _checks.check_providers(self.providers, interface_rows)
+            use_default_rt = self._setting("USE_DEFAULT_RT", "Yes") == "Yes"
+            yield from _checks.check_providers(self.providers, interface_rows, use_default_rt)
         providers = self.providers if self.providers is not None else list(self.known.values())
         if "rtrules" in self.rows:
             yield from _checks.check_rtrules(self.rows["rtrules"], providers)
