@@ -18,6 +18,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import SETTINGS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import RESERVED_NAMES, RESERVED_NUMBERS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, split_list
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._zones import longest_name
 
 _NETWORK = {
     4: re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3}/\d{1,2})(?!\d)"),
@@ -216,6 +217,29 @@ def _on_link(address: str, network: str) -> bool:
         return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
+
+
+def check_next_hops(rows: Iterable[Row], providers: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Routes by a gateway that the provider's interface does not reach: the compiler takes them, the start fails."""
+    known = {str(entry.get("name")): entry for entry in providers}
+    for index, row in enumerate(rows):
+        entry, gateway = known.get(row.get("provider"), {}), row.get("gateway")
+        network, interface = str(entry.get("network") or ""), str(entry.get("interface"))
+        if not network or not _GLOBAL.fullmatch(gateway) or row.get("device") not in ("", interface):
+            continue
+        if not _on_link(gateway, network):
+            yield _place(
+                row, "routes", index, "gateway", gateway, f"an address of {network}, which is what {interface} reaches"
+            )
+
+
+def check_log_format(wanted: Mapping[str, str], zones: Iterable[str]) -> Iterator[Problem]:
+    """A log prefix that leaves too little room for the zones that are there."""
+    longest = longest_name(wanted["LOGFORMAT"]) if wanted.get("LOGFORMAT") else 0
+    names = [zone for zone in zones if longest and len(zone) > longest]
+    if names:
+        allowed = f"a prefix that leaves room for {', '.join(names)}; this one does for {max(longest, 0)} characters"
+        yield Problem("settings", None, "LOGFORMAT", wanted["LOGFORMAT"], allowed)
 
 
 def check_rtrules(rows: Iterable[Row], providers: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:

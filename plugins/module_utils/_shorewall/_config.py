@@ -181,6 +181,8 @@ class Request:
         providers = self.providers if self.providers is not None else list(self.known.values())
         if "rtrules" in self.rows:
             yield from _checks.check_rtrules(self.rows["rtrules"], providers)
+        yield from _checks.check_next_hops(self.rows.get("routes", ()), providers)
+        yield from _checks.check_log_format(self.settings, zones)
         management = self.params.get("management") or {}
         if management and "stoppedrules" in self.rows:
             sources, port = management["sources"], management["port"]
