@@ -342,7 +342,8 @@ def firewall_ipsets(lists: Records | None) -> Records | None:
     if lists is None:
         return None
     return [
-        {"name": str(entry["name"]), "entries": [str(address) for address in entry["addresses"]]} for entry in lists
+        {"name": str(entry["name"]), "entries": [text for text in map(str, entry["addresses"]) if ":" not in text]}
+        for entry in lists
     ]
 
 

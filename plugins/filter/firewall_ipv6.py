@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Network, IPv6Interface, IPv6Network, ip_network
 from typing import Any
 
@@ -19,6 +19,8 @@ _EVERYONE = {4: "0.0.0.0/0", 6: "::/0"}
 _TYPES = {"ipv4": "ipv6", "ipsec4": "ipsec6", "bport4": "bport6"}
 _PROTOCOLS = {"icmp": "ipv6-icmp"}
 _PLACES = ("source", "dest", "origdest")
+# Tables and sets have names that both versions of IP share.
+_SUFFIX = "_6"
 _UNIQUE_LOCAL = IPv6Network("fc00::/7")
 # Protocols that only one version of IP has.
 _FOREIGN = {"igmp"}
@@ -53,11 +55,14 @@ def _is_ipv6(key: str, text: str) -> bool:
     return bool(_BRACKETED.search(text)) or (found is not None and found.version == 6)
 
 
-def _say(key: str, text: str) -> str | None:
+def _say(key: str, text: str, sets: Collection[str] = ()) -> str | None:
     """Return a column's text in the words of IPv6's files, or None where it is about IPv4 or a set of its addresses."""
     if text == _EVERYONE[4]:
         return _EVERYONE[6]
     text = text.removesuffix(f":{_EVERYONE[4]}")
+    zone, plus, name = text.partition(":+")
+    if plus and name in sets:
+        return f"{zone}:+{name}{_SUFFIX}"
     if _IPV4.search(text) or "+" in _address(key, text):
         return None
     located = _parsed(_address(key, text))
@@ -99,16 +104,21 @@ def rows_of_family(rows: Records | None, family: str) -> Records | None:
     return list(_rows_ipv6(rows))
 
 
-def _rows_ipv6(rows: Records) -> Iterable[dict[str, Any]]:
+def _set(entry: dict[str, Any]) -> dict[str, Any]:
+    addresses = [text for text in map(str, entry["addresses"]) if ":" in text]
+    return {"name": f"{entry['name']}{_SUFFIX}", "entries": addresses}
+
+
+def _rows_ipv6(rows: Records, sets: Collection[str] = ()) -> Iterable[dict[str, Any]]:
     for row in rows:
-        if any(_say(*text) is None for text in _texts(row)) or _foreign(row, 6):
+        if any(_say(*text, sets) is None for text in _texts(row)) or _foreign(row, 6):
             continue
         said = dict(row)
         for key in _PLACES:
             if isinstance(row.get(key), list):
-                said[key] = [_say(key, str(text)) for text in row[key]]
+                said[key] = [_say(key, str(text), sets) for text in row[key]]
             elif row.get(key):
-                said[key] = _say(key, str(row[key]))
+                said[key] = _say(key, str(row[key]), sets)
         if row.get("proto"):
             said["proto"] = [_PROTOCOLS.get(str(name), str(name)) for name in row["proto"]]
         yield said
@@ -160,6 +170,7 @@ def firewall_ipv6(
     management: dict[str, Any] | None = None,
     rules: Records | None = None,
     policies: Records | None = None,
+    lists: Records | None = None,
 ) -> dict[str, Records | None]:
     """Return what follows from the inventory for Shorewall's files of IPv6.
 
@@ -169,6 +180,7 @@ def firewall_ipv6(
         management: C(kvmnet_management).
         rules: C(kvmnet_rules).
         policies: C(kvmnet_policies), for what they leave open.
+        lists: C(kvmnet_address_lists).
     """
     inside = None if networks is None else [_network(network) for network in networks]
     outside = None if uplinks is None else [_uplink(uplink) for uplink in uplinks]
@@ -176,14 +188,15 @@ def firewall_ipv6(
     ways = (
         None
         if outside is None
-        else [{**uplink, "name": f"{uplink['name']}_6"} for uplink in outside if uplink.get("address")]
+        else [{**uplink, "name": f"{uplink['name']}{_SUFFIX}"} for uplink in outside if uplink.get("address")]
     )
     sources = [str(source) for source in (management or {}).get("sources") or [] if _is_ipv6("origdest", str(source))]
     managed = None if management is None else {**management, "sources": sources}
+    rows = firewall.firewall_rules(inside, outside, management=managed, rules=rules, policies=policies)
+    sets = [str(entry["name"]) for entry in lists or []]
     return {
-        "rules": rows_of_family(
-            firewall.firewall_rules(inside, outside, management=managed, rules=rules, policies=policies), "ipv6"
-        ),
+        "rules": None if rows is None else list(_rows_ipv6(rows, sets)),
+        "ipsets": None if lists is None else [_set(entry) for entry in lists],
         "stoppedrules": rows_of_family(firewall.firewall_stoppedrules(managed, inside, outside), "ipv6"),
         "snat": providers.firewall_snat(inside, ways),
         "providers": providers.firewall_providers(ways),

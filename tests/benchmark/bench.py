@@ -21,6 +21,8 @@ from verdicts import read, sample, verdict
 
 HERE = Path(__file__).resolve().parent
 COLLECTION = HERE.parents[1]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ursa.kvmnet")
+ROUNDS = ("first", "unchanged", "changed")
 PACKAGES = ["ipset", "iptables", "shorewall"]
 CONF = "usr/share/shorewall/configfiles/shorewall.conf"
 # A root of its own over the image, with its own network: nothing of this machine is touched, and all goes with the
@@ -41,14 +43,19 @@ mount --bind "$4" bench/data
 for each in etc/shorewall etc/kvmnet; do rm -rf "$each"; done
 ip link set lo up
 export SYSTEMD_OFFLINE=1
-exec chroot . python3 "/$collection/tests/benchmark/on_host.py" /bench/data/case.json
+exec chroot . python3 "/$collection/$5" /bench/data/case.json
 """
+
+
+def cached_roots(cache: Path = CACHE) -> list[Path]:
+    """Return the lab's Debian roots with Shorewall, Debian 12 first."""
+    found = sorted(cache.glob("host-*"), key=lambda path: "bookworm" not in path.name)
+    return [path for path in found if (path / "usr/share/shorewall/version").exists()]
 
 
 def find_root(cache: Path) -> Path:
     """Return a Debian root with Shorewall: one of the lab's, or a new one that stays in the cache."""
-    found = sorted(cache.glob("host-*"), key=lambda path: "bookworm" not in path.name)
-    roots = [path for path in found if (path / "usr/share/shorewall/version").is_file()]
+    roots = cached_roots(cache)
     if roots:
         return roots[0]
     from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._images import build_image, image_path
@@ -61,7 +68,22 @@ def find_root(cache: Path) -> Path:
     return image_path(cache, image)
 
 
-def run_case(root: Path, site: Site, limit: float, baseline: bool) -> dict[str, Any]:
+def run_inside(root: Path, program: str, case: object, timeout: float) -> str:
+    """Run one of this collection's programs in a throw-away host and return the last line that it prints."""
+    with tempfile.TemporaryDirectory(prefix="kvmnet-bench-") as scratch:
+        data, top = Path(scratch, "data"), Path(scratch, "top")
+        data.mkdir()
+        top.mkdir()
+        (data / "case.json").write_text(json.dumps(case), encoding="utf-8")
+        argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh"]
+        argv += [*(str(path) for path in (root, top, COLLECTION, data)), program]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    if done.returncode:
+        raise SystemExit(f"{program} failed: {done.stderr[-3000:]}")
+    return done.stdout.splitlines()[-1]
+
+
+def run_case(root: Path, site: Site, limit: float, baseline: bool, rounds: tuple[str, ...] = ROUNDS) -> dict[str, Any]:
     """Run one size in both ways."""
     changed = site.changed()
     started = time.monotonic()
@@ -73,18 +95,9 @@ def run_case(root: Path, site: Site, limit: float, baseline: bool) -> dict[str, 
         "theirs": theirs,
         "limit": limit,
         "baseline": baseline,
+        "rounds": rounds,
     }
-    with tempfile.TemporaryDirectory(prefix="kvmnet-bench-") as scratch:
-        data, top = Path(scratch, "data"), Path(scratch, "top")
-        data.mkdir()
-        top.mkdir()
-        (data / "case.json").write_text(json.dumps(case), encoding="utf-8")
-        argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "sh"]
-        argv += [str(path) for path in (root, top, COLLECTION, data)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20 * limit, check=False)
-    if done.returncode:
-        raise SystemExit(f"the benchmark failed: {done.stderr[-3000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(run_inside(root, "tests/benchmark/on_host.py", case, 20 * limit))
     for seconds in result.get("theirs", {}).values():
         seconds["render"] = seconds["render cpu"] = round(rendering, 3)
     return result
@@ -102,7 +115,7 @@ def compare_verdicts(site: Site, result: dict[str, Any], count: int) -> int | No
     if "their rules" not in result:
         return None
     ours, theirs = read(result["rules"]), read(result["their rules"])
-    packets = sample(site.changed().tuples(), site.networks(), count)
+    packets = sample(site.tuples(), site.networks(), count)
     for packet in packets:
         verdicts = verdict(ours, packet), verdict(theirs, packet)
         if verdicts[0] != verdicts[1]:
@@ -130,7 +143,6 @@ def show(name: str, result: dict[str, Any], limit: float, packets: int | None) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ursa.kvmnet")
     parser.add_argument("--root", type=Path, help="a Debian root with Shorewall; by default one of the lab's images")
     parser.add_argument("--rules", default="10,1000,10000,20000", help="sizes, with two zones")
     parser.add_argument("--zones", default="2,10,25,50,100", help="numbers of zones, with 100 rules")
@@ -141,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("it needs namespaces and mounts of its own: run it as root")
-    root = (options.root or find_root(cache)).resolve()
+    root = (options.root or find_root(CACHE)).resolve()
     sizes = [(int(rules), 2) for rules in options.rules.split(",") if rules]
     sizes += [(100, int(zones)) for zones in options.zones.split(",") if zones]
     figures = []

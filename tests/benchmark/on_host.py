@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,16 @@ def main() -> None:
     case = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     result: dict[str, Any] = {}
     fresh()
-    rounds: dict[str, Callable[[], Seconds]] = {}
-    for name, which in (("first", "first"), ("unchanged", "first"), ("changed", "changed")):
-        rounds[name] = lambda which=which: ours(case["ours"]["zones"], case["ours"][which])
-    result["ours"] = {name: work() for name, work in rounds.items()}
+    rounds = {"first": "first", "unchanged": "first", "changed": "changed"}
+    rounds = {name: rounds[name] for name in case["rounds"]}
+    result["ours"] = {name: ours(case["ours"]["zones"], case["ours"][which]) for name, which in rounds.items()}
     result["rules"] = rules_loaded()
+    conf = (CONFIG / "shorewall.conf").read_text(encoding="utf-8")
+    result["level"] = next(line.partition("=")[2] for line in conf.splitlines() if line.startswith("OPTIMIZE="))
     if case["baseline"]:
         fresh()
         result["theirs"] = {}
-        for name, which in (("first", "first"), ("unchanged", "first"), ("changed", "changed")):
+        for name, which in rounds.items():
             result["theirs"][name] = theirs(case["theirs"][which], case["limit"])
             if None in result["theirs"][name].values():
                 break

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import random
@@ -83,17 +84,23 @@ def _matches(matches: Iterable[tuple[str, str]], packet: Packet) -> bool:
     return True
 
 
+@functools.cache
+def _ends(network: str) -> tuple[int, int]:
+    found = ipaddress.ip_network(network)
+    return int(found[0]), int(found[-1])
+
+
 def _match(option: str, value: str, packet: Packet) -> bool:
     if option in ("-s", "-d"):
-        address = ipaddress.ip_address(packet.source if option == "-s" else packet.dest)
-        return address in ipaddress.ip_network(value)
+        first, last = _ends(value)
+        return first <= _ends(packet.source if option == "-s" else packet.dest)[0] <= last
     if option in ("-i", "-o"):
         return value == (packet.inward if option == "-i" else packet.outward)
     if option == "-p":
         return value == packet.proto
     if option in ("--dport", "--dports"):
         ranges = (part.partition(":") for part in value.split(","))
-        return any(int(low) <= packet.port <= int(high or low) for low, _, high in ranges)
+        return any(int(low) <= packet.port <= int(high or low) for low, _unused, high in ranges)
     if option == "--ctstate":
         return "NEW" in value.split(",")
     if option == "--tcp-flags":

@@ -15,8 +15,10 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import SETTINGS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import RESERVED_NAMES, RESERVED_NUMBERS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, split_list
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._zones import longest_name
 
 _NETWORK = {
     4: re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3}/\d{1,2})(?!\d)"),
@@ -148,7 +150,9 @@ def check_policies(rows: Iterable[Row], firewall: str) -> Iterator[Problem]:
         seen.add(pair)
 
 
-def check_providers(entries: Iterable[Mapping[str, Any]], interfaces: Iterable[Row]) -> Iterator[Problem]:
+def check_providers(
+    entries: Iterable[Mapping[str, Any]], interfaces: Iterable[Row], use_default_rt: bool = False
+) -> Iterator[Problem]:
     """Providers that Shorewall refuses, or starts without a word although they cannot work."""
     listed = list(entries)
     zoned = {row.get("interface") for row in interfaces if row.get("zone")}
@@ -178,6 +182,11 @@ def check_providers(entries: Iterable[Mapping[str, Any]], interfaces: Iterable[R
                 interface,
                 "one of the interfaces that belong to a zone: " + (", ".join(sorted(zoned)) or "none is listed"),
             )
+        if use_default_rt and {"routefilter", "routefilter=1", "routefilter=2"} & set(
+            interface_options.get(interface, ())
+        ):
+            allowed = f"an interface without routefilter: replies can take another way; {interface} has it"
+            yield wrong("interface", interface, allowed)
         options = [str(option) for option in entry.get("options") or ()]
         names = {option.partition("=")[0] for option in options}
         if "fallback" in names and names & {"balance", "primary"}:
@@ -208,6 +217,29 @@ def _on_link(address: str, network: str) -> bool:
         return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
+
+
+def check_next_hops(rows: Iterable[Row], providers: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Routes by a gateway that the provider's interface does not reach: the compiler takes them, the start fails."""
+    known = {str(entry.get("name")): entry for entry in providers}
+    for index, row in enumerate(rows):
+        entry, gateway = known.get(row.get("provider"), {}), row.get("gateway")
+        network, interface = str(entry.get("network") or ""), str(entry.get("interface"))
+        if not network or not _GLOBAL.fullmatch(gateway) or row.get("device") not in ("", interface):
+            continue
+        if not _on_link(gateway, network):
+            yield _place(
+                row, "routes", index, "gateway", gateway, f"an address of {network}, which is what {interface} reaches"
+            )
+
+
+def check_log_format(wanted: Mapping[str, str], zones: Iterable[str]) -> Iterator[Problem]:
+    """A log prefix that leaves too little room for the zones that are there."""
+    longest = longest_name(wanted["LOGFORMAT"]) if wanted.get("LOGFORMAT") else 0
+    names = [zone for zone in zones if longest and len(zone) > longest]
+    if names:
+        allowed = f"a prefix that leaves room for {', '.join(names)}; this one does for {max(longest, 0)} characters"
+        yield Problem("settings", None, "LOGFORMAT", wanted["LOGFORMAT"], allowed)
 
 
 def check_rtrules(rows: Iterable[Row], providers: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
@@ -284,7 +316,8 @@ def check_settings(wanted: Mapping[str, str], known: Iterable[str], has_provider
     names = set(known)
     for name, value in wanted.items():
         if names and name not in names:
-            yield Problem("settings", None, name, value, "a setting that this version's shorewall.conf has")
+            now = f"; {name} was replaced by {SETTINGS[name]}" if name in SETTINGS else ""
+            yield Problem("settings", None, name, value, f"a setting that this version's shorewall.conf has{now}")
         if has_providers and name == "ROUTE_FILTER" and value not in ("No", "off", ""):
             yield Problem(
                 "settings",

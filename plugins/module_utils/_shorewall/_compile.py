@@ -25,6 +25,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._host import lost_routing
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._remedies import remedy
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, SCRIPTS
 
@@ -40,7 +41,12 @@ printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
 _SCRIPT = 'mount --bind "$1" "$3" && exec "$4" -q compile "$2"'
 
 _STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
-_ERROR = re.compile(r"ERROR: (?P<message>.*?)(?: (?P<file>/\S+) \(line (?P<line>\d+)\))?\s*$", re.MULTILINE)
+_TIMES = re.compile(
+    rb"(?m)^# configuration [0-9a-f]{64}\n|^g_sha1sum[12]=\S+$|(?:enerated by Shorewall \S+ - |\"compiled ).*$"
+)
+_ERROR = re.compile(r"ERROR: (?P<message>.*?)(?: (?P<file>/\S+) \((?:line (?P<line>\d+)|EOF)\))?\s*$", re.MULTILINE)
+# Settings whose names are one word.
+_SETTINGS = ("LOGFORMAT", "LOGFILE", "OPTIMIZE", "RESTART", "VERBOSITY", "CLAMPMSS", "STARTUP", "AUTOMAKE")
 _WARNING = re.compile(r"WARNING: (?P<message>.*)$", re.MULTILINE)
 
 
@@ -98,6 +104,11 @@ def export(candidate: Candidate, directory: Path, family: Family = IPV4) -> None
         if entry["state"] == "present":
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(candidate.read(path) or b"")
+
+
+def same_program(script: bytes, other: bytes) -> bool:
+    """Whether two compiled scripts differ in nothing but when they were compiled, and in our own mark."""
+    return _TIMES.sub(b"", script) == _TIMES.sub(b"", other)
 
 
 def stamp_of(script: bytes | None) -> str:
@@ -170,27 +181,31 @@ def _syntax_error(script: Path) -> str:
 def explain(candidate: Candidate, said: str, returncode: int, family: Family = IPV4) -> str:
     """Return the compiler's message with the inventory key and the row that it is about."""
     found = _ERROR.search(said)
+    notes = origins(candidate, family)
     if found is None:
-        # A shell error in params or a script has no line of its own.
-        return f"Shorewall's compiler ended with {returncode}: {said.strip()[-1500:] or 'no message'}"
-    message = found["message"].strip()
-    if not found["file"]:
-        setting = next(
-            (name for name in re.findall(r"\b[A-Z][A-Z_0-9]{3,}\b", message) if "shorewall.conf" in message), ""
+        # Nothing else is a program that runs while it compiles.
+        place = notes.get(("params", 0), "params")
+        return (
+            f"{place}: Shorewall's compiler ended with {returncode}: {said.strip()[-1500:] or 'no message'}; "
+            "remedy: a params file that the shell runs to its end, with exit code 0"
         )
-        if setting:
-            return f"settings.{setting}: Shorewall's compiler says: {message}"
-        return f"Shorewall's compiler refuses the configuration: {message}"
-    name, line = Path(found["file"]).name, int(found["line"])
+    message = found["message"].strip()
+    name, line = Path(found["file"] or "").name, int(found["line"] or 0)
+    says = f"Shorewall's compiler says: {message}"
+    setting = next(
+        (word for word in re.findall(r"\b[A-Z][A-Z_0-9]{3,}\b", message) if "_" in word or word in _SETTINGS), ""
+    )
+    if name in ("", family.conf.rpartition("/")[2]):
+        return f"{f'settings.{setting}: ' if setting else ''}{says}; remedy: {remedy(message, name, family)}"
     spec = FILES.get(name)
     content = candidate.read(f"{family.config}/{name}") if spec is not None else None
     row = None
     if spec is not None and content is not None:
         row = number_rows(parse(spec, content.decode(errors="replace"))).get(line)
-    origin = origins(candidate, family).get((name, line), "")
-    place = f"{origin}: " if origin else ""
+    origin = notes.get((name, line)) or notes.get((name, 0)) or (name if spec is not None else f"files.{name}")
     shown = f" in the row '{' '.join(render_row(spec, row, spec.file_format).split())}'" if spec and row else ""
-    return f"{place}Shorewall's compiler says: {message}{shown} ({family.config}/{name}, line {line})"
+    where = f"{family.config}/{name}, {f'line {line}' if line else 'at its end'}"
+    return f"{origin}: {says}{shown} ({where}); remedy: {remedy(message, name, family)}"
 
 
 def origins(candidate: Candidate, family: Family = IPV4) -> dict[tuple[str, int], str]:
@@ -274,6 +289,10 @@ def compile_staged(
             script = staged or b""
         else:
             script, warnings = compile_candidate(candidate, directory, family)
+            touched = any(path.startswith(f"{family.config}/") for path in candidate.entries)
+            if live and not stamp_of(live) and not touched and same_program(script, live):
+                # Compiled by someone else, from the same files.
+                script = live
     candidate.put(family.firewall, script, 0o700)
     mark = rules_mark(script)
     lost = _drift(candidate, family) if script == live and mark and has_chain(mark, family.iptables) else None

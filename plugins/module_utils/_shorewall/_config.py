@@ -22,6 +22,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
     _merge,
     _optimize,
     _providers,
+    _settings,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
@@ -175,15 +176,19 @@ class Request:
         yield from _checks.check_rules(self.rows.get("rules", ()), version)
         yield from _checks.check_policies(self.rows.get("policy", ()), _checks.firewall_zone(zone_rows))
         if self.providers is not None:
-            yield from _checks.check_providers(self.providers, interface_rows)
+            use_default_rt = self._setting("USE_DEFAULT_RT", "Yes") == "Yes"
+            yield from _checks.check_providers(self.providers, interface_rows, use_default_rt)
         providers = self.providers if self.providers is not None else list(self.known.values())
         if "rtrules" in self.rows:
             yield from _checks.check_rtrules(self.rows["rtrules"], providers)
+        yield from _checks.check_next_hops(self.rows.get("routes", ()), providers)
+        yield from _checks.check_log_format(self.settings, zones)
         management = self.params.get("management") or {}
         if management and "stoppedrules" in self.rows:
             sources, port = management["sources"], management["port"]
             yield from _checks.check_stopped(self.rows["stoppedrules"], sources, port, version)
         template = staging.candidate.read(staging.family.conf_template)
+        yield from _settings.check_values(self.settings)
         yield from _checks.check_settings(self.settings, _conf.read(decode(template)), bool(providers))
         if self.sets and self._setting("SAVE_IPSETS", "No") not in ("", "No"):
             allowed = "No: what was saved when the firewall stopped would take the place of the lists given here"

@@ -104,10 +104,12 @@ def _identity(spec: FileSpec, row: Row) -> tuple[object, ...]:
 def _place_all(spec: FileSpec, merged: Merged, wishes: list[tuple[Mapping[str, Any], int, Row]]) -> None:
     rows = merged.rows
     known = [_identity(spec, row) for row in rows]
-    previous: Row | None = None
+    there = set(known)
+    # Where the row that is listed before it stands.
+    previous: int | None = None
     for number, (entry, index, row) in enumerate(wishes):
         identity = _identity(spec, row)
-        found = known.index(identity) if identity in known else None
+        found = _find(known, identity, previous or 0) if identity in there else None
         if found is not None:
             if not row.comment and not spec.key:
                 row = replace(row, comment=rows[found].comment)
@@ -115,21 +117,38 @@ def _place_all(spec: FileSpec, merged: Merged, wishes: list[tuple[Mapping[str, A
         place, problems = _asked_place(spec, rows, row, found, (entry, index))
         merged.problems += problems
         if place is None and found is None:
-            later = {
-                _identity(spec, other) for _entry, _index, other in wishes[number + 1 :] if other.section == row.section
-            }
-            place = _usual_place(spec, rows, known, row, previous, later)
+            if previous is not None and rows[previous].section == row.section:
+                place = previous + 1
+            else:
+                later = {
+                    _identity(spec, other)
+                    for _entry, _index, other in wishes[number + 1 :]
+                    if other.section == row.section
+                }
+                place = _usual_place(spec, rows, known, row, later)
         if place is not None:
             if found is not None:
                 del rows[found], known[found]
                 place -= found < place
             rows.insert(place, row)
             known.insert(place, identity)
+            there.add(identity)
             follows = place + 1 < len(rows) and rows[place + 1].section == row.section
-            if follows and (entry.get(AFTER) is None and (place == 0 or rows[place - 1] is not previous)):
+            if (
+                follows
+                and entry.get(AFTER) is None
+                and (found is not None or previous is None or place != previous + 1)
+            ):
                 merged.glued.append(row)
-        if place is not None or found is not None:
-            previous = row
+        previous = found if place is None else place
+
+
+def _find(known: list[tuple[object, ...]], identity: tuple[object, ...], start: int) -> int:
+    """Return where a row stands that is there, most likely behind the one that is listed before it."""
+    try:
+        return known.index(identity, start)
+    except ValueError:
+        return known.index(identity)
 
 
 def _asked_place(
@@ -180,11 +199,8 @@ def _usual_place(
     rows: list[Row],
     known: list[tuple[object, ...]],
     row: Row,
-    previous: Row | None,
     later: set[tuple[object, ...]],
 ) -> int:
-    if previous is not None and previous.section == row.section:
-        return next(number for number, other in enumerate(rows) if other is previous) + 1
     for number, identity in enumerate(known):
         if identity in later and rows[number].section == row.section:
             return number

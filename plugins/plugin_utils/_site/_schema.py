@@ -328,12 +328,12 @@ ADDRESS_LISTS = Table(
         Key(
             "name",
             t.pattern(
-                "name", r"[A-Za-z][\w-]{0,30}", "a letter, then letters, digits, underscores and hyphens, 31 at most"
+                "name", r"[A-Za-z][\w-]{0,28}", "a letter, then letters, digits, underscores and hyphens, 29 at most"
             ),
             "Name of the list, unique on the host. Rules name it with a plus sign.",
             required=True,
         ),
-        Key("addresses", ListOf(t.NETWORK), "Networks and addresses in it.", required=True),
+        Key("addresses", ListOf(t.ANY_NETWORK), "Networks and addresses in it, of IPv4 and IPv6.", required=True),
     )
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.filter.firewall import firewall_rules, firewall_zones
+from ansible_collections.ursa.kvmnet.plugins.filter.firewall import firewall_ipsets, firewall_rules, firewall_zones
 from ansible_collections.ursa.kvmnet.plugins.filter.firewall_ipv6 import (
     firewall_ipv6,
     has_ipv6,
@@ -102,6 +102,14 @@ class TestRules:
         rows = firewall_rules([NETWORK], [UPLINK], rules=[rule])
         assert described(rows_of_family(rows, "ipv4")) == ([four] if four else [])
         assert described(firewall_ipv6([NETWORK], [UPLINK], rules=[rule])["rules"]) == ([six] if six else [])
+
+    def test_a_list_is_a_set_for_each_family(self) -> None:
+        lists = [{"name": "friends", "addresses": ["192.0.2.7", "2001:db8:7::/48"]}]
+        rule = {"from": "net:+friends", "to": "fw", "action": "SSH(ACCEPT)"}
+        six = firewall_ipv6([NETWORK], [UPLINK], rules=[rule], lists=lists)
+        assert six["ipsets"] == [{"name": "friends_6", "entries": ["2001:db8:7::/48"]}]
+        assert described(six["rules"]) == ["SSH(ACCEPT) net:+friends_6 $FW"]
+        assert firewall_ipsets(lists) == [{"name": "friends", "entries": ["192.0.2.7"]}]
 
     def test_a_zone_whose_name_could_be_a_number_stays_a_zone(self) -> None:
         rows = [{"action": "ACCEPT", "source": "face:2001:db8::/64", "dest": "$FW"}]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import yaml
 from ansible_collections.ursa.kvmnet.plugins.doc_fragments.shorewall_filter import ModuleDocFragment as FilterDocs
 from ansible_collections.ursa.kvmnet.plugins.doc_fragments.shorewall_routing import ModuleDocFragment as RoutingDocs
 from ansible_collections.ursa.kvmnet.plugins.doc_fragments.staging import ModuleDocFragment as StagingDocs
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf, _settings
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import config_arguments, zone_arguments
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import (
     Column,
@@ -27,6 +30,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 from ansible_collections.ursa.kvmnet.plugins.modules import shorewall_config, shorewall_zone
 
+# A Debian root besides the machine's own, where Shorewall is installed.
+ROOTS = [Path("/"), *(Path(root) for root in os.environ.get("KVMNET_SHOREWALL_ROOTS", "").split(":") if root)]
 ANY = text("anything")
 NAME = Column("name", ANY)
 FRAGMENTS = {"shorewall_filter": FilterDocs, "shorewall_routing": RoutingDocs, "staging": StagingDocs}
@@ -81,6 +86,70 @@ CONTRADICTIONS: dict[str, Callable[[], object]] = {
         (FileSpec("x", "x", (Column("y", ANY, refers="x"),)),)
     ),
 }
+
+
+class TestSettings:
+    def test_no_setting_twice(self) -> None:
+        with pytest.raises(ValueError, match="twice: A"):
+            _settings.index_settings(((_settings.YES_NO, "A B"), (_settings.YES_NO, "A")))
+
+    @pytest.mark.parametrize("root", ROOTS, ids=str)
+    @pytest.mark.parametrize("product", ["shorewall", "shorewall6"])
+    def test_what_is_shipped_is_right(self, root: Path, product: str) -> None:
+        shipped = [*root.glob(f"usr/share/{product}/configfiles/{product}.conf")]
+        shipped += root.glob(f"usr/share/doc/{product}/examples/*/{product}.conf")
+        if not shipped:
+            pytest.skip("Shorewall is not installed")
+        for path in shipped:
+            found = _conf.read(path.read_text())
+            assert set(found) - set(_settings.SETTINGS) == set(), path
+            assert [str(problem) for problem in _settings.check_values(found)] == [], path
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("USE_DEFAULT_RT", "maybe"),
+            ("IP_FORWARDING", "1"),
+            ("LOG_LEVEL", "loud"),
+            ("RESTART", "Reload"),
+            ("OPTIMIZE", "32"),
+            ("OPTIMIZE", "most"),
+            ("BLACKLIST", "NEW,OLD"),
+            ("TC_PRIOMAP", "1 2 3"),
+            ("PROVIDER_BITS", "33"),
+            ("LOG_VERBOSITY", "3"),
+            ("LOGLIMIT", "often"),
+            ("ZONE2ZONE", "to"),
+            ("SMURF_DISPOSITION", "REJECT"),
+            ("INVALID_DISPOSITION", "ACCEPT"),
+            ("AUTOMAKE", "100"),
+            ("DYNAMIC_BLACKLIST", "on"),
+        ],
+    )
+    def test_refuses(self, name: str, value: str) -> None:
+        (problem,) = _settings.check_values({name: value})
+        assert problem.place() == f"settings.{name}"
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("USE_DEFAULT_RT", "yes"),
+            ("LOG_LEVEL", "NFLOG(1,0,1):web"),
+            ("LOG_LEVEL", ""),
+            ("OPTIMIZE", "31"),
+            ("OPTIMIZE", "0x1f"),
+            ("LOGLIMIT", "d:10/min:5"),
+            ("LOGLIMIT", "10/sec"),
+            ("DYNAMIC_BLACKLIST", "ipset-only,src-dst,timeout=7200:SW_DBL4:info:"),
+            ("CLAMPMSS", "1400"),
+            ("AUTOMAKE", "Recursive"),
+            ("DROP_DEFAULT", "Broadcast(DROP),Multicast(DROP):$LOG_LEVEL"),
+            ("BLACKLIST", "ALL"),
+            ("NOT_KNOWN_HERE", "x"),
+        ],
+    )
+    def test_takes(self, name: str, value: str) -> None:
+        assert list(_settings.check_values({name: value})) == []
 
 
 @pytest.mark.parametrize("says", CONTRADICTIONS)

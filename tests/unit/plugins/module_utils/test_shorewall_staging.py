@@ -265,6 +265,7 @@ class TestRefused:
             ("stoppedrules", lambda rows: rows.clear(), "management.sources[0]: 172.20.1.0/24"),
             ("stoppedrules", lambda rows: rows[0].update(dport="2222"), "management.sources[0]: 172.20.1.0/24"),
             ("settings", lambda given: given.update(NO_SUCH="1"), "settings.NO_SUCH: 1"),
+            ("settings", lambda given: given.update(MAPOLDACTIONS="No"), "settings.MAPOLDACTIONS: No"),
             ("settings", lambda given: given.update(ROUTE_FILTER="Yes"), "settings.ROUTE_FILTER: Yes"),
             ("settings", lambda given: given.update(LOGFILE='a"b'), 'settings.LOGFILE: a"b'),
         ],

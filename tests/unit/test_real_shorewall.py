@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shorewall itself in a throw-away host: commits that fail, and verdicts that do not depend on the compiler's effort.
+
+It needs root and one of the lab's Debian roots, which `make site` and `make molecule` install.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(name="bench", scope="module")
+def fixture_bench() -> Any:
+    sys.path.insert(0, str(HERE.parent / "benchmark"))
+    bench = importlib.import_module("bench")
+    if os.geteuid() != 0 or not bench.cached_roots():
+        pytest.skip("needs root, and a Debian root with Shorewall in the lab's cache")
+    return bench
+
+
+@pytest.fixture(name="results", scope="module")
+def fixture_results(bench: Any) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads(
+        bench.run_inside(bench.cached_roots()[0], "tests/unit/real_shorewall.py", {}, 300)
+    )
+    return found
+
+
+OLD = {"started": True, "loaded": True, "open": [22], "in files": [22], "policy": "-P INPUT DROP"}
+
+
+def state(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in OLD}
+
+
+def test_the_first_commit_starts_it(results: dict[str, dict[str, Any]]) -> None:
+    assert results["first"]["said"] == ""
+    assert state(results["first"]) == OLD
+
+
+def test_nothing_is_compiled_when_nothing_changed(results: dict[str, dict[str, Any]]) -> None:
+    assert [(results[name]["empty"], results[name]["compiled"]) for name in ("same", "same again")] == [(True, 0)] * 2
+    assert results["changed"]["compiled"] == 1
+
+
+def test_a_refused_configuration_changes_nothing(results: dict[str, dict[str, Any]]) -> None:
+    said = results["refused"]["said"]
+    assert said.startswith(
+        "kvmnet_rules[3]: Shorewall's compiler says: Unknown ACTION (NOSUCH) in the row 'NOSUCH net "
+    )
+    assert "(/etc/shorewall/rules, line " in said
+    assert state(results["refused"]) == OLD
+
+
+def test_a_script_that_fails_leaves_the_old_firewall_started(results: dict[str, dict[str, Any]]) -> None:
+    said = results["fails"]["said"]
+    assert 'ERROR: Command "ip -4 route add 203.0.113.0/24 via 192.0.2.77" Failed; everything was put back' in said
+    assert state(results["fails"]) == OLD
+
+
+def test_a_first_start_that_fails_leaves_none(results: dict[str, dict[str, Any]]) -> None:
+    assert results["first fails"]["said"].endswith("; everything was put back")
+    assert results["first fails"]["policy"] == "-P INPUT ACCEPT"
+    assert not results["first fails"]["started"]
+
+
+def test_what_changed_is_what_is_loaded(results: dict[str, dict[str, Any]]) -> None:
+    assert state(results["changed"]) == {**OLD, "open": [2222], "in files": [2222]}
+
+
+@pytest.mark.parametrize(("rules", "zones", "level"), [(1100, 2, "15"), (60, 21, "7")])
+def test_less_effort_of_the_compiler_gives_the_same_verdicts(bench: Any, rules: int, zones: int, level: str) -> None:
+    site = bench.Site(rules, zones)
+    result = bench.run_case(bench.cached_roots()[0], site, 120, True, ("first",))
+    assert result["level"] == level
+    assert bench.compare_verdicts(site, result, 60) == 4 * 60
+    judged = {
+        bench.verdict(bench.read(result["rules"]), packet)
+        for packet in bench.sample(site.tuples(), site.networks(), 50)
+    }
+    assert judged >= {"ACCEPT", "DROP"}, "a comparison of nothing but the policy"
