@@ -122,7 +122,8 @@ class _Reader:
         return options
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
-        rows = [to_options(self.staging.document(name).spec, row) for row in self.staging.rows(name)]
+        document = self.staging.document(name)
+        rows = [to_options(document.spec, row) for row in document.rows]
         if name == "providers":
             return [
                 row | {"gateway_mac": [normalise_mac(row["gateway_mac"])]} if "gateway_mac" in row else row

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._adopt import describe
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import stage_config, stage_zones
 
 # Where Debian's package is unpacked; on a host it is the root itself.
@@ -186,6 +187,19 @@ def test_odd_ones_say_the_same_on_another_host(tmp_path: Path, name: str) -> Non
     install(other, configuration)
     again = read(other)["configuration"]
     assert again == configuration
+
+
+def test_a_file_is_not_read_anew_for_each_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_files: list[str] = []
+    document = Staging.document
+    monkeypatch.setattr(
+        Staging,
+        "document",
+        lambda staging, name: read_files.append(name) or document(staging, name),
+    )
+    rules = "".join(f"ACCEPT net $FW tcp {port}\n" for port in range(1, 200))
+    assert len(read(host(tmp_path, BASE | {"rules": rules}))["configuration"]["rules"]) == 199
+    assert read_files.count("rules") < 5
 
 
 class TestText:
