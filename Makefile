@@ -44,12 +44,13 @@ site: tools lab-tools
 down:
 	@if [ -e .lab/state.json ]; then tools/step "Take the lab away" ansible-playbook playbooks/lab_down.yml; fi
 
-# Every kind of check runs even when one before it failed; the lab goes in any case; the summary comes last.
+# Every kind of check runs even when one before it failed; the lab goes in any case; the summary comes last. The unit
+# tests come after the lab, whose images hold the real Shorewall that they ask.
 test:
-	@python3 tools/gates.py lint sanity package unit molecule
+	@python3 tools/gates.py lint sanity package molecule unit
 
 test-all:
-	@python3 tools/gates.py lint sanity package unit molecule-all
+	@python3 tools/gates.py lint sanity package molecule-all unit
 
 lint: lint-ruff lint-types lint-yaml lint-shell lint-words lint-licences lint-ansible
 
@@ -83,7 +84,7 @@ package: test-tools
 
 unit: test-tools
 	$(step) "libvirt for the tests" tools/libvirt .venv
-	$(step) "Unit tests" pytest -q --junitxml=.cache/junit/unit.xml
+	$(step) "Unit tests" pytest -q -n 2 --junitxml=.cache/junit/unit.xml
 
 molecule: test-tools lab-tools
 	$(step) "Scenarios: $(SCENARIO)" molecule test --no-command-borders $(addprefix --scenario-name=,$(SCENARIO))

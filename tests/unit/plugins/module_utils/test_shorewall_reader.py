@@ -99,8 +99,8 @@ def any_line(chance: random.Random) -> str:
     if chance.random() < 0.4:
         return chance.choice(OTHERS)
     gap = chance.choice([" ", "\t", " \\\n ", " \\ # c\n"])
-    line = gap.join(chance.choice(WORDS) for _ in range(chance.randint(1, 6)))
-    pairs = chance.choice([", ", " ", ",", ",\t"]).join(chance.choice(PAIRS) for _ in range(chance.randint(1, 3)))
+    line = gap.join(chance.choice(WORDS) for _unused in range(chance.randint(1, 6)))
+    pairs = chance.choice([", ", " ", ",", ",\t"]).join(chance.choice(PAIRS) for _unused in range(chance.randint(1, 3)))
     form = chance.randint(0, 7)
     line += {1: f" {{ {pairs} }}", 2: f" ; {pairs}", 3: " ;; -m length --length 40", 4: ";", 5: " ;; a ;; b"}.get(
         form, ""
@@ -115,7 +115,7 @@ def test_sees_what_the_compiler_sees(root: Path) -> None:
     if root != Path("/") and os.geteuid() != 0:
         pytest.skip("only root can enter another root")
     chance = random.Random(2008)
-    texts = ["".join(any_line(chance) for _ in range(chance.randint(1, 4))) for _ in range(FILES_READ)]
+    texts = ["".join(any_line(chance) for _unused in range(chance.randint(1, 4))) for _ in range(FILES_READ)]
     directory = Path(tempfile.mkdtemp(dir=root / "tmp"))
     try:
         for number, text in enumerate(texts):
