@@ -5,8 +5,8 @@
 SHELL := /bin/bash
 INVENTORY ?= article
 # What `make test` runs, in this order, on one lab; the rest takes longer and is for test-all
-SCENARIOS := site guests two_interface samples fleet
-SCENARIOS_MORE :=
+SCENARIOS := site guests multi_isp two_interface samples fleet
+SCENARIOS_MORE := site_trixie
 SCENARIO ?= $(SCENARIOS)
 # What builds the lab's images and machines
 LAB_PACKAGES := dnsmasq-base e2fsprogs iproute2 mmdebstrap netcat-openbsd nftables openssh-client procps qemu-utils \

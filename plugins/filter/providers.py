@@ -153,6 +153,22 @@ def firewall_snat(networks: Records | None, uplinks: Records | None = None) -> R
     return rows
 
 
+# networkd keeps the default routes of a host with several uplinks out of the main table, where Shorewall looks for them.
+_FIND_GATEWAY = """\
+ip -4 route show table 253 dev "$1" default | sed -n 's/^default via \\([^ ]*\\).*/\\1/p' | head -n 1
+"""
+
+
+def firewall_scripts(uplinks: Records | None) -> dict[str, str]:
+    """Return the extension scripts: how the gateway of a provider is found that is known by DHCP only.
+
+    Args:
+        uplinks: C(kvmnet_uplinks).
+    """
+    several = len(uplinks or []) > 1
+    return {"findgw": _FIND_GATEWAY} if several and any(u.get("gateway") == "dhcp" for u in uplinks or []) else {}
+
+
 class FilterModule:
     """Filters that derive multi-ISP routing from the inventory."""
 
@@ -161,5 +177,6 @@ class FilterModule:
             "firewall_providers": firewall_providers,
             "firewall_rtrules": firewall_rtrules,
             "firewall_mangle": firewall_mangle,
+            "firewall_scripts": firewall_scripts,
             "firewall_snat": firewall_snat,
         }
