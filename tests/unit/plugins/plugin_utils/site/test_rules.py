@@ -174,7 +174,7 @@ RULES: list[tuple[str, Change, str, str]] = [
     ("list in no list", lambda v: v["kvmnet_rules"][1].update({"from": "net:+x"}), "rules[1].from", "which has none"),
     (
         "misspelt list",
-        lambda v: v.update(kvmnet_address_lists=FRIENDS) or v["kvmnet_rules"][1].update({"from": "net:+freinds"}),
+        lambda v: v.update(kvmnet_address_lists=FRIENDS) or v["kvmnet_rules"][1].update({"from": "net:+friendz"}),
         "rules[1].from",
         "friends is probably meant",
     ),
