@@ -153,7 +153,7 @@ def firewall_snat(networks: Records | None, uplinks: Records | None = None) -> R
     return rows
 
 
-# networkd keeps the default routes of a host with several uplinks out of the main table, where Shorewall looks for them.
+# Where a host has several uplinks, networkd keeps their default routes out of the main table, and Shorewall looks there.
 _FIND_GATEWAY = """\
 ip -4 route show table 253 dev "$1" default | sed -n 's/^default via \\([^ ]*\\).*/\\1/p' | head -n 1
 """

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 # Firewalls whose files a power cut must not mix.
 WHOLE = ("/etc/shorewall", "/etc/shorewall6")
@@ -26,7 +27,7 @@ _RENAME_EXCHANGE = 2
 # Overlay file systems without redirect_dir, mount points, and systems that cannot exchange.
 _CANNOT = (errno.EXDEV, errno.EBUSY, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
-Contents = Mapping[str, tuple[bytes, int] | None]
+Contents: TypeAlias = "Mapping[str, tuple[bytes, int] | None]"
 
 
 def next_of(live: Path) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import (
@@ -25,7 +26,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document i
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row
 
 # A line of the file, a row to add, or the name of a section to begin.
-Item = Line | Row | str
+Item: TypeAlias = "Line | Row | str"
 
 
 @dataclass

@@ -51,8 +51,9 @@ class Host:
             raise _apply.ApplyError("the script said no")
         _apply.write_file(self.kernel, wanted.encode(), 0o644)
 
-    def stage(self, wanted: dict[str, str] = NEW) -> Candidate:
+    def stage(self, wanted: dict[str, str] | None = None) -> Candidate:
         """What a run of the roles stages: files compared with what is there, and what an earlier run left undone."""
+        wanted = NEW if wanted is None else wanted
         directory = self.root / "candidate"
         candidate = Candidate("run", directory)
         for name in set(OLD) | set(NEW):

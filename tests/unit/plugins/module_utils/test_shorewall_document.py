@@ -86,7 +86,7 @@ def blocks(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
     return text + "?ENDIF\n"
 
 
-PARTS = st.recursive(LEAVES, lambda inner: blocks(inner), max_leaves=6)
+PARTS = st.recursive(LEAVES, blocks, max_leaves=6)
 
 
 @st.composite

@@ -115,7 +115,7 @@ def test_sees_what_the_compiler_sees(root: Path) -> None:
     if root != Path("/") and os.geteuid() != 0:
         pytest.skip("only root can enter another root")
     chance = random.Random(2008)
-    texts = ["".join(any_line(chance) for _unused in range(chance.randint(1, 4))) for _ in range(FILES_READ)]
+    texts = ["".join(any_line(chance) for _unused in range(chance.randint(1, 4))) for _unused in range(FILES_READ)]
     directory = Path(tempfile.mkdtemp(dir=root / "tmp"))
     try:
         for number, text in enumerate(texts):
