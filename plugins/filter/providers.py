@@ -153,7 +153,7 @@ def firewall_snat(networks: Records | None, uplinks: Records | None = None) -> R
     return rows
 
 
-# Where a host has several uplinks, networkd keeps their default routes out of the main table, and Shorewall looks there.
+# With several uplinks networkd keeps their default routes out of the main table, which is where Shorewall looks.
 _FIND_GATEWAY = """\
 ip -4 route show table 253 dev "$1" default | sed -n 's/^default via \\([^ ]*\\).*/\\1/p' | head -n 1
 """
