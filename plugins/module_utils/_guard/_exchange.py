@@ -15,7 +15,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 # Firewalls whose files a power cut must not mix.
 WHOLE = ("/etc/shorewall", "/etc/shorewall6")
@@ -26,8 +25,6 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # Overlay file systems without redirect_dir, mount points, and systems that cannot exchange.
 _CANNOT = (errno.EXDEV, errno.EBUSY, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
-
-Contents: TypeAlias = "Mapping[str, tuple[bytes, int] | None]"
 
 
 def next_of(live: Path) -> Path:
@@ -48,7 +45,7 @@ def _copy(source: str, target: str) -> str:
     return target
 
 
-def build(live: Path, contents: Contents) -> Path:
+def build(live: Path, contents: Mapping[str, tuple[bytes, int] | None]) -> Path:
     """Make the complete directory that is to take the place of another.
 
     Args:
@@ -84,7 +81,7 @@ def rename_exchange(one: Path, other: Path) -> None:
         raise OSError(number, os.strerror(number), str(other))
 
 
-def _rename_each(new: Path, live: Path, contents: Contents) -> None:
+def _rename_each(new: Path, live: Path, contents: Mapping[str, tuple[bytes, int] | None]) -> None:
     previous = previous_of(live)
     shutil.rmtree(previous, ignore_errors=True)
     shutil.copytree(live, previous, symlinks=True, copy_function=_copy)
@@ -97,7 +94,7 @@ def _rename_each(new: Path, live: Path, contents: Contents) -> None:
     shutil.rmtree(new)
 
 
-def put_in_place(live: Path, contents: Contents) -> None:
+def put_in_place(live: Path, contents: Mapping[str, tuple[bytes, int] | None]) -> None:
     """Put the directory made by M(build) in another's place and keep that one beside it.
 
     On an overlay file system without redirect_dir a lower directory cannot be exchanged (EXDEV). There, each file
