@@ -137,7 +137,9 @@ options:
         type: int
         default: 254
       dns:
-        description: Name servers for systemd-resolved. Those of the lease are used when none are given.
+        description:
+          - Name servers for systemd-resolved. When none are given, those of the lease are used, and without DHCP those
+            that the file of systemd-networkd had which ours takes the place of.
         type: list
         elements: str
         default: []

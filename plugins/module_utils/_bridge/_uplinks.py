@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
@@ -17,6 +18,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges impor
     have_addresses,
     mtu_lines,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import matches, visible
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import TABLE_MAIN
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_SETTLE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem, compare
@@ -91,6 +93,16 @@ def _have(host: Host, uplink: Uplink, link: Link, same_file: bool) -> dict[str, 
     return {**have, "gateway": gateway, "table": TABLE_MAIN if in_main else None}
 
 
+def _with_name_servers(uplink: Uplink, host: Host, link: Link) -> Uplink:
+    """Keep the name servers of the file that ours takes the place of: without them the host resolves nothing."""
+    if uplink.dns or uplink.dhcp:
+        return uplink
+    files = [text for _path, text in visible(host.files) if matches(text, uplink.interface, link)]
+    text = host.files.get(networkd.network_path(uplink.interface)) or next(iter(files), "")
+    found = [setting.value for setting in networkd.parse(text) if (setting.section, setting.key) == ("Network", "DNS")]
+    return replace(uplink, dns=tuple(server for value in found for server in value.split()))
+
+
 def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
     """Plan one uplink that is ours."""
     name = uplink.interface
@@ -110,7 +122,7 @@ def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
         )
         return
     out.claimed(host, uplink.where, "interface", name, passive=True)
-    text = networkd.render_uplink(uplink)
+    text = networkd.render_uplink(_with_name_servers(uplink, host, link))
     rewritten = out.write(host, path, text)
     change = compare("uplink", name, _have(host, uplink, link, not rewritten), {**_want(uplink), "up": True})
     if change is None and rewritten:

@@ -170,6 +170,18 @@ class TestUplinks:
         again = host.links_of(None, [ETH0])
         assert (again.plan.changed, again.steps) == (False, [])
 
+    def test_keeps_the_name_servers_of_the_file_it_replaces(self, host: FakeHost) -> None:
+        host.files["/etc/systemd/network/80-wire-eth0.network"] += "DNS=192.0.2.53 192.0.2.54\nDNS=192.0.2.55\n"
+        host.take(host.links_of(None, [ETH0]))
+        text = host.files["/etc/systemd/network/50-kvmnet-eth0.network"]
+        assert [line for line in text.splitlines() if line.startswith("DNS=")] == [
+            "DNS=192.0.2.53",
+            "DNS=192.0.2.54",
+            "DNS=192.0.2.55",
+        ]
+        del host.files["/etc/systemd/network/80-wire-eth0.network"]
+        assert not host.links_of(None, [ETH0]).plan.changed, "then they are in ours"
+
     def test_shorewalls_tables_are_filled_again(self, host: FakeHost) -> None:
         host.firewalls = (IPV4, IPV6)
         out = host.links_of(None, [ETH0])
