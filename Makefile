@@ -19,6 +19,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
 # Ansible's own leavings: control sockets, temporary files
 export ANSIBLE_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ursa.kvmnet/ansible
+export ANSIBLE_SSH_CONTROL_PATH_DIR := $(ANSIBLE_HOME)/cp
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PYTHONDONTWRITEBYTECODE := 1
 
