@@ -8,6 +8,8 @@ Usage: python3 tools/gates.py TARGET...
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +23,17 @@ JUNIT = Path(".cache/junit")
 
 def make(target: str) -> bool:
     """Run one target, its output going to ours; independent parts of it run even when one failed."""
-    return subprocess.run(["make", "--no-print-directory", "--keep-going", target], check=False).returncode == 0
+    argv = ["make", "--no-print-directory", "--keep-going", target]
+    with subprocess.Popen(argv, process_group=0) as running:
+        try:
+            return running.wait() == 0
+        except BaseException:
+            # Everything that it started ends with it: what is still building the lab must not meet what removes it
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                    os.killpg(running.pid, number)
+                    running.wait(timeout=30)
+            raise
 
 
 def counted(reports: list[Path]) -> tuple[dict[str, int], list[str]]:
