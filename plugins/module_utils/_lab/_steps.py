@@ -87,7 +87,7 @@ def make_station(node: Mapping[str, Any]) -> list[Step]:
     settings = {f"net.ipv4.conf.{card}.rp_filter": "0" for card in filters} | dict(node["sysctls"])
     lines = ["link set lo up"]
     for nic in node["nics"]:
-        lines += [f"addr add {address} dev {nic['name']}" for address in nic["addresses"]]
+        lines += [_address(address, nic["name"]) for address in nic["addresses"]]
         lines.append(f"link set {nic['name']} up")
     lines += [_route(route) for route in node["routes"]]
     steps = make_node(node)
@@ -96,6 +96,11 @@ def make_station(node: Mapping[str, Any]) -> list[Step]:
     if node["nft"]:
         steps.append(step(["ip", "netns", "exec", name, "nft", "-f", "-"], node["nft"].splitlines()))
     return steps
+
+
+def _address(address: str, card: str) -> str:
+    """An IPv6 address is used at once, not only after the second that the kernel listens whether anybody has it."""
+    return f"addr add {address} dev {card}{' nodad' if ':' in address else ''}"
 
 
 def _route(route: str) -> str:

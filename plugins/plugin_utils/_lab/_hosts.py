@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_network
 from typing import Any
 
 PRIVATE = [IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
+
+
+UNIQUE_LOCAL = IPv6Network("fc00::/7")
 
 
 def is_private(network: IPv4Network) -> bool:
@@ -42,6 +45,7 @@ class Gateway:
     uplink: str
     primary: bool
     mac: str | None
+    address6: IPv6Address | None = None
 
 
 @dataclass
@@ -53,6 +57,8 @@ class Port:
     subnets: list[IPv4Network] = field(default_factory=list)
     boot: list[IPv4Interface] = field(default_factory=list)
     addresses: list[IPv4Interface] = field(default_factory=list)
+    # Those of IPv6 are on the card from the first boot on
+    addresses6: list[IPv6Interface] = field(default_factory=list)
     gateways: list[Gateway] = field(default_factory=list)
     dhcp: bool = False
     primary: bool = False
@@ -91,6 +97,7 @@ class Host:
     ports: dict[str, Port] = field(default_factory=dict)
     publications: list[Publication] = field(default_factory=list)
     routed: list[IPv4Network] = field(default_factory=list)
+    routed6: list[IPv6Network] = field(default_factory=list)
     extra_public: list[IPv4Address] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -141,6 +148,14 @@ def _interface(host: Host, variable: str, index: int, value: Any) -> IPv4Interfa
         return None
 
 
+def _interface6(host: Host, variable: str, index: int, value: Any) -> IPv6Interface | None:
+    try:
+        return IPv6Interface(str(value)) if value else None
+    except ValueError:
+        host.wrong(variable, index, "address6", str(value), "an IPv6 address with its prefix length")
+        return None
+
+
 def _read_networks(host: Host) -> dict[str, str]:
     """Returns the first port of each bridge that has one: what is plugged into the bridge is plugged in there."""
     bridges: dict[str, str] = {}
@@ -150,10 +165,17 @@ def _read_networks(host: Host) -> dict[str, str]:
             host.domains.append(str(network["domain"]))
         if address is not None and (network.get("masquerade") is False or not is_private(address.network)):
             host.routed.append(address.network)
+        address6 = _interface6(host, "kvmnet_networks", index, network.get("address6"))
+        if address6 is not None and (
+            network.get("masquerade") is False or not address6.network.subnet_of(UNIQUE_LOCAL)
+        ):
+            host.routed6.append(address6.network)
         if network.get("interface"):
             port = host.port(str(network["interface"]))
             if address is not None:
                 port.add(address, boot=True)
+            if address6 is not None:
+                port.addresses6.append(address6)
             continue
         for position, interface in enumerate(network.get("ports") or []):
             port = host.port(str(interface))
@@ -182,6 +204,9 @@ def _read_uplinks(host: Host, bridges: Mapping[str, str]) -> None:
             if address is not None:
                 boot = uplink.get("sharing") != "macvlan" or name not in direct
                 port.add(address, boot=boot and not port.boot)
+        address6 = _interface6(host, "kvmnet_uplinks", index, uplink.get("address6"))
+        if address6 is not None:
+            port.addresses6.append(address6)
         _read_gateway(host, port, index, uplink)
 
 
@@ -197,7 +222,12 @@ def _read_gateway(host: Host, port: Port, index: int, uplink: Mapping[str, Any])
         return
     macs = uplink.get("gateway_mac")
     mac = str(macs[0] if isinstance(macs, list) else macs).lower() if macs and macs != "learn" else None
-    port.gateways.append(Gateway(address, str(uplink.get("name")), bool(uplink.get("primary")), mac))
+    try:
+        address6 = IPv6Address(str(uplink["gateway6"])) if uplink.get("gateway6") else None
+    except ValueError:
+        host.wrong("kvmnet_uplinks", index, "gateway6", str(uplink["gateway6"]), "an IPv6 address")
+        return
+    port.gateways.append(Gateway(address, str(uplink.get("name")), bool(uplink.get("primary")), mac, address6))
 
 
 def _read_guests(host: Host) -> None:
@@ -220,7 +250,7 @@ def management_sources(hosts: Iterable[Host]) -> list[IPv4Network]:
     for host in hosts:
         for source in (host.vars.get("kvmnet_management") or {}).get("sources") or []:
             network = ip_network(str(source), strict=False)
-            # The lab is a twin of the IPv4 network
+            # Ansible comes by IPv4
             if isinstance(network, IPv4Network) and network not in found:
                 found.append(network)
     return found

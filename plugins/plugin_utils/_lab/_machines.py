@@ -98,14 +98,20 @@ def _network_files(ports: Sequence[Port], dns: IPv4Address) -> dict[str, str]:
     """systemd-networkd files as a fresh installation would have them: one default route, in the main table."""
     ways = [p for p in ports if p.gateways or p.dhcp]
     first = next((p for p in ways if p.primary), ways[0] if ways else None)
+    ways6 = [p for p in ports if p.addresses6 and any(g.address6 for g in p.gateways)]
+    first6 = next((p for p in ways6 if p.primary), ways6[0] if ways6 else None)
     files = {}
     for port in ports:
-        if not port.boot and not port.dhcp:
+        if not port.boot and not port.dhcp and not port.addresses6:
             continue
         lines = ["# Written at installation", "[Match]", f"Name={port.interface}", "", "[Network]"]
         lines += ["DHCP=ipv4"] if port.dhcp else [f"Address={a}" for a in port.boot]
         if port is first and not port.dhcp:
             best = sorted(port.gateways, key=lambda g: not g.primary)[0]
             lines += [f"Gateway={best.address}", f"DNS={dns}"]
+        if port.addresses6:
+            lines += [f"Address={a}" for a in port.addresses6] + ["IPv6AcceptRA=no"]
+        if port is first6:
+            lines += [f"Gateway={next(g.address6 for g in port.gateways if g.address6)}"]
         files[f"/etc/systemd/network/80-wire-{port.interface}.network"] = "\n".join([*lines, ""])
     return files

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,13 @@ CLIENT_TRANSIT = IPv4Network("198.19.255.0/30")
 OUTSIDE = [IPv4Network(n) for n in ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "192.88.99.0/24")]
 ECHO_PORTS = "21,22,25,110,119,143,443,8443"
 
+# The same for IPv6: the lines (RFC 5180), each with a network of its own, and a client
+TRANSIT6 = IPv6Network("2001:2::/48")
+CLIENT6 = IPv6Network("2001:db8:ffff::/64")
+CLIENT_TRANSIT6 = IPv6Network("2001:2:0:ffff::/64")
+
 FORWARDING = {"net.ipv4.ip_forward": "1"}
+FORWARDING6 = {"net.ipv6.conf.all.forwarding": "1"}
 
 
 @dataclass
@@ -59,6 +65,28 @@ class Router:
     def transit(self) -> IPv4Network:
         """Its line to the internet; the internet's end is the first address, its own the second."""
         return IPv4Network((int(TRANSIT.network_address) + 4 * self.number, 30))
+
+    @property
+    def address6(self) -> IPv6Address | None:
+        """Its address on the wire, if anybody there has it for a gateway."""
+        return next((g.address6 for _h, _p, g in self.users if g.address6 is not None), None)
+
+    @property
+    def transit6(self) -> IPv6Network:
+        """Its line for IPv6, the ends likewise."""
+        return IPv6Network((int(TRANSIT6.network_address) + (self.number << 64), 64))
+
+    def reachable6(self) -> dict[str, str | None]:
+        """The same as reachable, for IPv6."""
+        if self.address6 is None:
+            return {}
+        found: dict[str, str | None] = {}
+        for host, port, gateway in self.users:
+            if gateway.address6 is None or not port.addresses6:
+                continue
+            found |= {str(a.network): None for a in port.addresses6}
+            found |= {str(network): str(port.addresses6[0].ip) for network in host.routed6}
+        return found
 
     @property
     def label(self) -> str:
@@ -104,6 +132,14 @@ class Router:
                 station.routes += [f"{a}/32 dev lan" for a in sorted(self.wire.used() - {self.address})]
         if not self.plain:
             station.nft = self._translation()
+        if self.address6 is not None:
+            near6, far6 = self.transit6[1], self.transit6[2]
+            station.sysctls |= FORWARDING6
+            station.nics[0]["addresses"].append(f"{self.address6}/{64 if self.address6.is_link_local else 128}")
+            station.nics[1]["addresses"].append(f"{far6}/64")
+            station.routes.append(f"::/0 via {near6} dev wan")
+            for destination, hop in self.reachable6().items():
+                station.routes.append(f"{destination} via {hop} dev lan" if hop else f"{destination} dev lan")
         if any(port.dhcp for _h, port, _g in self.users):
             station.programs.append(self._dhcp(subnet, dns, lease_file))
         return station
@@ -157,10 +193,17 @@ def internet(
     # Private destinations are nobody's out there: a host that forgot to masquerade must not get an answer
     station.routes += [f"unreachable {n}" for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
     station.routes.append("local default dev lo")
+    station.sysctls |= FORWARDING6
+    station.routes += ["unreachable fc00::/7", "local ::/0 dev lo"]
     for router in sorted(routers, key=lambda r: not any(g.primary for _h, _p, g in r.users)):
         near, far = list(router.transit.hosts())
         card = f"isp{router.number}"
         station.plug(card, wire_name(router.label), [f"{near}/30"])
+        if router.address6 is not None:
+            station.nics[-1]["addresses"].append(f"{router.transit6[1]}/64")
+            found6 = [d for d in router.reachable6() if d not in taken]
+            station.routes += [f"{d} via {router.transit6[2]} dev {card}" for d in found6]
+            taken.update(found6)
         if not router.plain:
             continue
         for destination in [f"{router.address}/32", *router.reachable()]:
@@ -168,8 +211,9 @@ def internet(
                 station.routes.append(f"{destination} via {far} dev {card}")
                 taken.add(destination)
     near, far = list(CLIENT_TRANSIT.hosts())
-    station.plug("client", wire_name("line of client"), [f"{near}/30"])
+    station.plug("client", wire_name("line of client"), [f"{near}/30", f"{CLIENT_TRANSIT6[1]}/64"])
     station.routes += [f"{c}/32 via {far} dev client" for c in clients]
+    station.routes.append(f"{CLIENT6} via {CLIENT_TRANSIT6[2]} dev client")
     argv = ["{python}", "{programs}/services.py", "--http", "80", "--dns", "53", "--echo", ECHO_PORTS]
     argv += ["--zone", "{zone}"]
     station.programs.append({"name": "services", "argv": argv, "zone": {**zone, "dns": str(dns)}})
@@ -180,6 +224,8 @@ def client(addresses: Sequence[IPv4Address]) -> Station:
     """Somebody outside who asks for what the site publishes."""
     near, far = list(CLIENT_TRANSIT.hosts())
     station = Station("client", "client")
-    station.plug("eth0", wire_name("line of client"), [f"{far}/30", *(f"{a}/32" for a in addresses)])
+    six = [f"{CLIENT_TRANSIT6[2]}/64", *(f"{CLIENT6[0x10 + number]}/128" for number in range(len(addresses)))]
+    station.plug("eth0", wire_name("line of client"), [f"{far}/30", *(f"{a}/32" for a in addresses), *six])
     station.routes.append(f"default via {near} dev eth0 src {addresses[0]}")
+    station.routes.append(f"::/0 via {CLIENT_TRANSIT6[1]} dev eth0 src {CLIENT6[0x10]}")
     return station

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network, ip_network
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import (
@@ -158,6 +158,10 @@ def _servers(hosts: Sequence[Host], wires: Sequence[Wire], names: set[str]) -> t
             station = Station(_free_name(str(server["name"]), names), "server")
             station.plug("eth0", port.wire, [f"{server['address']}/{length}"])
             station.routes.append(f"default via {near} dev eth0")
+            if server.get("address6") and network.get("address6"):
+                near6, _slash, length6 = str(network["address6"]).partition("/")
+                station.nics[0]["addresses"].append(f"{server['address6']}/{length6}")
+                station.routes.append(f"::/0 via {near6} dev eth0")
             argv = ["{python}", "{programs}/services.py", "--http", "80", "--name", station.name]
             argv += ["--echo", ",".join(map(str, server["ports"]))] if server.get("ports") else []
             station.programs.append({"name": "services", "argv": argv})
@@ -189,12 +193,26 @@ def _controller(hosts: Sequence[Host], wires: Sequence[Wire]) -> tuple[Station, 
         if address is None or subnet is None:
             problems.append(f"{host.name}: kvmnet_management.sources: no free address on {wire.label} may manage it")
             continue
-        station.plug(f"eth{len(legs)}", wire.name, [f"{address}/{subnet.prefixlen}"])
+        six = _addresses6(host, wire)
+        station.plug(f"eth{len(legs)}", wire.name, [f"{address}/{subnet.prefixlen}", *six])
         legs.append(wire)
         gateway = next((g for p in wire.ports for g in p.gateways if g.address in subnet), None)
         if gateway is not None and not station.routes:
             station.routes.append(f"default via {gateway.address} dev eth{len(legs) - 1}")
     return station, problems
+
+
+def _addresses6(host: Host, wire: Wire) -> list[str]:
+    """Where on a wire the host may be managed from by IPv6."""
+    sources = [ip_network(str(s)) for s in (host.vars.get("kvmnet_management") or {}).get("sources") or []]
+    found = []
+    for prefix in wire.prefixes6:
+        for source in (s for s in sources if isinstance(s, IPv6Network) and s.overlaps(prefix)):
+            place = source if source.prefixlen > prefix.prefixlen else prefix
+            used = {a.ip for p in wire.ports for a in p.addresses6}
+            free = next(a for a in (place[-1 - n] for n in range(len(used) + 1)) if a not in used)
+            found.append(f"{free}/{prefix.prefixlen}")
+    return found[:1]
 
 
 def _free_address(host: Host, wire: Wire, target: IPv4Address) -> IPv4Address | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import Host, Port, is_private
 
@@ -38,6 +38,11 @@ class Wire:
     def prefix(self, address: IPv4Address) -> IPv4Network | None:
         """The subnet of this wire that an address is in."""
         return next((s for s in self.subnets if address in s), None)
+
+    @property
+    def prefixes6(self) -> list[IPv6Network]:
+        """The IPv6 networks of those who stand here."""
+        return list(dict.fromkeys(a.network for p in self.ports for a in p.addresses6))
 
     def used(self) -> set[IPv4Address]:
         """Addresses that somebody in the inventory has."""

@@ -60,6 +60,17 @@ class Web(BaseHTTPRequestHandler):
         """Quiet: an answer is its own record."""
 
 
+class SixMixin:
+    """A server for the IPv6 addresses of the machine alone; another one has the same port of those of IPv4."""
+
+    address_family = socket.AF_INET6
+    socket: socket.socket
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()  # type: ignore[misc]
+
+
 class WebServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -82,6 +93,14 @@ class EchoServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
+
+
+class WebServerSix(SixMixin, WebServer):
+    pass
+
+
+class EchoServerSix(SixMixin, EchoServer):
+    pass
 
 
 class Zone:
@@ -185,8 +204,13 @@ def main() -> None:
         zone = Zone(json.loads(options.zone.read_text(encoding="utf-8")) if options.zone else {})
         threads.append(threading.Thread(target=serve_datagrams, args=(zone, options.dns)))
         threads.append(threading.Thread(target=EchoServer(("0.0.0.0", options.dns), dns_stream(zone)).serve_forever))
-    for port in filter(None, options.echo.split(",")):
-        threads.append(threading.Thread(target=EchoServer(("0.0.0.0", int(port)), Echo).serve_forever))
+    ports = [int(port) for port in filter(None, options.echo.split(","))]
+    threads += [threading.Thread(target=EchoServer(("0.0.0.0", port), Echo).serve_forever) for port in ports]
+    if Path("/proc/net/if_inet6").exists():
+        servers: list[socketserver.BaseServer] = [EchoServerSix(("::", port), Echo) for port in ports]
+        servers += [WebServerSix(("::", options.http), Web)] if options.http else []
+        servers += [EchoServerSix(("::", options.dns), dns_stream(zone))] if options.dns else []
+        threads += [threading.Thread(target=server.serve_forever) for server in servers]
     for thread in threads:
         thread.start()
 
