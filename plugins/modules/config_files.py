@@ -119,14 +119,14 @@ options:
         default: 50
   commands:
     description:
-      - Programs to run once the files are in place, when one of the files they depend on changes. One that fails puts
+      - Programs to run, once the files are in place, when one of the files they depend on changes. One that fails puts
         everything back.
     type: list
     elements: dict
     default: []
     suboptions:
       argv:
-        description: The program and its arguments.
+        description: The program and its arguments. With O(commands[].undo) it may be empty.
         type: list
         elements: str
         required: true
@@ -136,6 +136,11 @@ options:
           - Without it, nothing is run then.
         type: list
         elements: str
+      before:
+        description:
+          - Whether both are run while the files are still as they were, as a program must be that goes itself.
+        type: bool
+        default: false
       paths:
         description: Paths of O(files), or directories of O(exclusive).
         type: list
@@ -290,6 +295,7 @@ ARGUMENTS: dict[str, Any] = {
         "options": {
             "argv": {"type": "list", "elements": "str", "required": True},
             "undo": {"type": "list", "elements": "str"},
+            "before": {"type": "bool", "default": False},
             "paths": {**_PATHS, "required": True},
             "order": {"type": "int", "default": 55},
         },

@@ -31,6 +31,12 @@ _RELEASE_ORDER = 58
 _UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
 
 
+def _unit_files(name: str) -> set[str]:
+    """Return the names of the files that a unit can come from."""
+    stem, at, _instance = PurePosixPath(name).stem.partition("@")
+    return {name, f"{stem}{at}{PurePosixPath(name).suffix}"}
+
+
 def _stage_sysctls(request: Request, candidate: Candidate, changed: set[str], plan: Plan) -> None:
     for want in request.files:
         if want.content is None or not _sysctl.is_sysctl(want.path):
@@ -72,18 +78,22 @@ def stage(request: Request, candidate: Candidate, states: Mapping[str, UnitState
     for change in changes:
         plan.add(_contents.describe(change))
     paths = [change.path for change in changes]
+    gone = {change.path for change in changes if change.after is None}
     _stage_sysctls(request, candidate, set(paths), plan)
     for unit in request.units:
-        outcome = _units.decide(unit, states[unit.name], paths)
+        goes = bool(gone & {f"{_UNIT_DIRECTORIES[0]}/{name}" for name in _unit_files(unit.name)})
+        outcome = _units.decide(unit, states[unit.name], paths, goes)
         for step in outcome.steps:
             candidate.step(step.kind, step.key, step.order, **step.args)
         plan.add(outcome.change)
     for command in request.commands:
         because = [path for path in paths if touches(command.paths, path)]
         if because:
-            label = " ".join(command.argv)
-            candidate.step("command", label, command.order, argv=list(command.argv), undo=list(command.undo))
-            plan.add(Change("change", "command", label, note=f"because {', '.join(because)} changed"))
+            label = " ".join(command.argv or command.undo)
+            args = {"argv": list(command.argv), "undo": list(command.undo)}
+            candidate.step("command", label, command.order, **args, **({"before": True} if command.before else {}))
+            if command.argv:
+                plan.add(Change("change", "command", label, note=f"because {', '.join(because)} changed"))
     _stage_leases(request, candidate, plan)
     return plan
 
@@ -94,8 +104,7 @@ def missing_units(request: Request, candidate: Candidate, states: Mapping[str, U
     for unit in request.units:
         if states[unit.name].known or not (unit.enabled or unit.started):
             continue
-        stem, at, _instance = PurePosixPath(unit.name).stem.partition("@")
-        names = {unit.name, f"{stem}{at}{PurePosixPath(unit.name).suffix}"}
+        names = _unit_files(unit.name)
         if not any(candidate.read(f"{directory}/{name}") for directory in _UNIT_DIRECTORIES for name in names):
             problems.append(
                 Problem("units", unit.index, "name", unit.name, "a unit that is installed on the host, or one of files")

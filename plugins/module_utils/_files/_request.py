@@ -65,6 +65,7 @@ class Command:
     undo: tuple[str, ...]
     paths: tuple[str, ...]
     order: int
+    before: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,10 +226,11 @@ def read_request(params: Mapping[str, Any]) -> tuple[Request, list[Problem]]:
     paths = _Paths(files, exclusive, problems)
     commands = [
         Command(
-            argv=_read_argv("commands", index, row["argv"], problems),
+            argv=tuple(row["argv"]) if row["undo"] else _read_argv("commands", index, row["argv"], problems),
             undo=tuple(row["undo"] or ()),
             paths=paths.check("commands", index, row["paths"]),
             order=row["order"],
+            before=row["before"],
         )
         for index, row in enumerate(params["commands"])
     ]

@@ -124,14 +124,31 @@ def _silence(want: UnitWant, state: UnitState) -> Outcome:
     return Outcome(tuple(steps), Change("change", "unit", want.name, options) if steps else None)
 
 
-def decide(want: UnitWant, state: UnitState, paths: Iterable[str]) -> Outcome:
+def _dismiss(want: UnitWant, state: UnitState) -> Outcome:
+    """Return what ends a unit while systemd still knows it."""
+    action = {(True, True): "disable-now", (True, False): "stop", (False, True): "disable"}.get(
+        (state.active, state.enabled)
+    )
+    if action is None:
+        return Outcome((), None)
+    options: dict[str, tuple[object, object]] = {}
+    options |= {"enabled": (True, False)} if state.enabled else {}
+    options |= {"running": (True, False)} if state.active else {}
+    step = Step("unit", want.name, want.order, {"action": action})
+    return Outcome((step,), Change("change", "unit", want.name, options))
+
+
+def decide(want: UnitWant, state: UnitState, paths: Iterable[str], goes: bool = False) -> Outcome:
     """Decide the least that has to happen to a unit.
 
     Args:
         want: how it should be, and what it does when files change.
         state: how it is.
         paths: the files that change.
+        goes: whether its own file is one that goes.
     """
+    if goes and not want.enabled and not want.started:
+        return _dismiss(want, state)
     if want.masked:
         return _silence(want, state)
     steps: list[Step] = []

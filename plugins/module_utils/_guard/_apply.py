@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._departure import STOPPING, runs_first, stop_unit
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._exchange import (
     WHOLE,
     build,
@@ -131,8 +132,8 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
             steps.append({**step, "args": args})
         elif step["kind"] == "command" and "undo" in step["args"]:
             argv, undo = step["args"]["argv"], step["args"]["undo"]
-            if undo:
-                steps.append({**step, "args": {"argv": undo, "undo": argv}})
+            if undo or step["args"].get("before"):
+                steps.append({**step, "args": {**step["args"], "argv": undo, "undo": argv}})
         elif step["kind"] == "sysctl":
             staged = content_path(directory, step["key"])
             content = staged if staged.is_file() else Path(step["key"])
@@ -150,7 +151,9 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
         entries |= interrupted["entries"]
         shutil.copytree(final / "files", target / "files", dirs_exist_ok=True)
         steps = _union(interrupted["steps"], steps)
-    inverse = {"run_id": index["run_id"], "entries": entries, "steps": steps, "redo": index["steps"]}
+    # What runs first ran before the files that it needs could go.
+    redo = [step for step in index["steps"] if not runs_first(step, index["entries"])]
+    inverse = {"run_id": index["run_id"], "entries": entries, "steps": steps, "redo": redo}
     write_json(target / "index.json", inverse)
     os.sync()
     if interrupted is None:
@@ -261,6 +264,8 @@ def _step_unit(key: str, args: dict[str, Any]) -> None:
     action = args["action"]
     if action == "signal-HUP":
         run(["systemctl", "kill", "--signal=HUP", key])
+    elif action in STOPPING:
+        stop_unit(key, action)
     elif action.endswith("-now"):
         run(["systemctl", action.removesuffix("-now"), "--now", key])
     else:
@@ -268,7 +273,9 @@ def _step_unit(key: str, args: dict[str, Any]) -> None:
 
 
 def _step_command(key: str, args: dict[str, Any]) -> None:
-    run(args["argv"])
+    # There are commands for one direction only.
+    if args["argv"]:
+        run(args["argv"])
 
 
 _STEPS: dict[str, Callable[[str, dict[str, Any]], None]] = {
@@ -283,10 +290,11 @@ _STEPS: dict[str, Callable[[str, dict[str, Any]], None]] = {
 }
 
 
-def run_steps(index: dict[str, Any], go_on: bool = False) -> list[str]:
+def run_steps(index: dict[str, Any], first: bool, go_on: bool = False) -> list[str]:
     """Run a candidate's steps in order.
 
     Args:
+        first: those that need the old files, before they change; else the others.
         go_on: go on after a failure and collect it, as an undo must.
 
     Returns:
@@ -297,9 +305,12 @@ def run_steps(index: dict[str, Any], go_on: bool = False) -> list[str]:
     """
     errors = []
     steps = sorted(index["steps"], key=lambda step: (step["order"], step["kind"], step["key"]))
-    if any(path.startswith("/etc/systemd/system/") for path in index["entries"]):
+    entries = index["entries"]
+    if not first and any(path.startswith("/etc/systemd/system/") for path in entries):
         run(["systemctl", "daemon-reload"])
     for step in steps:
+        if runs_first(step, entries) != first:
+            continue
         try:
             _STEPS[step["kind"]](step["key"], step["args"])
         except ApplyError as error:
@@ -337,14 +348,16 @@ def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> Non
         undo = STATE / "undo"
         make_inverse(directory, index, undo)
         try:
+            run_steps(index, first=True)
             install_files(directory, index)
-            run_steps(index)
+            run_steps(index, first=False)
         except (ApplyError, OSError) as error:
             inverse = load_index(undo)
             if inverse is None:
                 raise ApplyError(f"{error}; and the saved state {undo} is gone") from error
+            left = run_steps(inverse, first=True, go_on=True)
             install_files(undo, inverse)
-            left = run_steps(inverse, go_on=True)
+            left += run_steps(inverse, first=False, go_on=True)
             shutil.rmtree(undo)
             shutil.rmtree(directory)
             outcome = "everything was put back" if not left else "putting it back failed in part: " + "; ".join(left)

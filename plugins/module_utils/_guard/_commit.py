@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _exchange, _firewall, _run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _departure, _exchange, _firewall, _run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def pack_applier() -> bytes:
         parents = package.split(".")
         for depth in range(1, len(parents) + 1):
             archive.writestr("/".join([*parents[:depth], "__init__.py"]), "")
-        for part in (_run, _exchange, _firewall, _apply):
+        for part in (_run, _departure, _exchange, _firewall, _apply):
             archive.writestr(f"{part.__name__.replace('.', '/')}.py", inspect.getsource(part))
         archive.writestr("__main__.py", f"import sys\n\nfrom {package}._apply import main\n\nsys.exit(main())\n")
     return packed.getvalue()

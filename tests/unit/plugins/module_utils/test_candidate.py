@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _commit
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _commit, _departure
 
 
 @pytest.fixture(name="host")
@@ -135,6 +135,34 @@ def test_a_users_command_is_undone_as_the_user_says(applied: Applied) -> None:
     applied.ran.clear()
     _apply.apply_candidate(applied.root / "state/previous", applied.root / "state/again")
     assert [args["argv"] for _unused, args in applied.ran] == [["true", "undo"]]
+
+
+def test_what_needs_the_old_files_runs_before_they_go(applied: Applied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit is stopped, and its program cleans up, while both are there; in the other direction too."""
+    monkeypatch.setattr(_departure, "_UNITS", str(applied.root))
+    there: list[tuple[str, bool]] = []
+
+    def note(key: str, args: dict[str, Any]) -> None:
+        there.append((str(args.get("action") or args["argv"][0]), (applied.root / "gone").exists()))
+
+    monkeypatch.setitem(_apply._STEPS, "unit", note)
+    monkeypatch.setitem(_apply._STEPS, "command", lambda key, args: note(key, args) if args["argv"] else None)
+    candidate = Candidate("run1", applied.root / "candidate")
+    candidate.remove(str(applied.root / "gone"))
+    candidate.step("command", "clear", 55, argv=["clear"], undo=[], before=True)
+    candidate.step("command", "after", 56, argv=["after"], undo=["before"])
+    candidate.step("unit", "gone", 50, action="disable-now")
+    candidate.step("unit", "other.service", 50, action="restart")
+    candidate.save(applied.root / "candidate")
+    _apply.apply_candidate(applied.root / "candidate", applied.root / "state/previous")
+    assert there == [("disable-now", True), ("clear", True), ("restart", False), ("after", False)]
+
+    there.clear()
+    _apply.apply_candidate(applied.root / "state/previous", applied.root / "state/again")
+    assert there == [("enable-now", True), ("restart", True), ("before", True)]
+    there.clear()
+    _apply.apply_candidate(applied.root / "state/again", applied.root / "state/more")
+    assert there == [("disable-now", True), ("clear", True), ("restart", False), ("after", False)]
 
 
 def test_what_a_sysctl_file_changed_is_put_back_in_the_kernel(applied: Applied) -> None:

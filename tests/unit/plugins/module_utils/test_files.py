@@ -25,7 +25,7 @@ def params(**given: Any) -> dict[str, Any]:
     """The module's options as AnsibleModule completes them."""
     row = {"content": None, "mode": "0644", "force": True, "state": "present"}
     unit = {"enabled": None, "state": None, "masked": None, "paths": [], "action": None, "order": 50}
-    commands = [{"undo": None, **command} for command in given.pop("commands", [])]
+    commands = [{"undo": None, "before": False, "order": 55, **command} for command in given.pop("commands", [])]
     found: dict[str, Any] = {
         "validate": [],
         "commands": commands,
@@ -190,6 +190,18 @@ class TestUnits:
         assert host.steps() == [("unit", NAME, "disable-now")]
         assert not host.stage(STOPPED, units=[{"enabled": False, "state": "stopped"}]).changed
 
+    @pytest.mark.parametrize(
+        ("active", "enabled", "action"),
+        [(True, True, "disable-now"), (True, False, "stop"), (False, True, "disable"), (False, False, None)],
+    )
+    def test_a_unit_whose_file_goes(self, host: Host, active: bool, enabled: bool, action: str | None) -> None:
+        """A step of the unit's own, which the commit runs while systemd still knows the unit."""
+        host.write("/etc/systemd/system/x@.service", "[Service]\n")
+        state = UnitState(known=True, active=active, enabled=enabled, masked=False)
+        files = [{"path": "/etc/systemd/system/x@.service", "state": "absent"}]
+        host.stage(state, files=files, units=[{"name": "x@y.service", "enabled": False, "state": "stopped"}])
+        assert host.steps() == ([("unit", "x@y.service", action)] if action else [])
+
     def test_networkd_is_restarted_by_its_own_step(self, host: Host) -> None:
         unit = {"name": "systemd-networkd.service", "paths": ["/etc/x/main"], "action": "restart"}
         host.stage(files=self.files("new\n"), units=[unit])
@@ -223,6 +235,18 @@ class TestSteps:
         assert host.candidate.steps["command", "modprobe m"]["args"] == {"argv": ["modprobe", "m"], "undo": []}
         host.write("/etc/x/m", "m\n")
         assert not host.stage(files=[{"path": "/etc/x/m", "content": "m\n"}], commands=commands).changed
+
+    def test_a_command_that_only_its_undo_needs(self, host: Host) -> None:
+        commands = [{"argv": [], "undo": ["x", "clear"], "paths": ["/etc/x/m"], "before": True}]
+        plan = host.stage(files=[{"path": "/etc/x/m", "content": "m\n"}], commands=commands)
+        assert host.candidate.steps["command", "x clear"]["args"] == {
+            "argv": [],
+            "undo": ["x", "clear"],
+            "before": True,
+        }
+        assert [change.kind for change in plan.changes] == ["file"], "nothing of it runs now"
+        _unused, problems = read_request(params(commands=[{"argv": [], "paths": []}]))
+        assert [problem.place() for problem in problems] == ["commands[0].argv"]
 
     def test_kernel_settings_are_compared_with_the_kernel(self, host: Host) -> None:
         files = [{"path": "/etc/sysctl.d/50-x.conf", "content": "# why\nnet.ipv4.ip_forward = 1\n-net.none=2\n"}]
