@@ -152,6 +152,13 @@ options:
   service_defaults:
     description: Settings for C(/etc/default/shorewall), such as C(SAFESTOP).
     type: dict
+  closed_boot:
+    description:
+      - Whether the host is closed at boot from before its network comes up until the firewall starts, and whether the
+        firewall is then started as it was committed, without compiling it once more. While it is closed, only what
+        O(stoppedrules) say is admitted.
+      - Not set, what there is stays as it is.
+    type: bool
   management:
     description: From where the host is managed. O(stoppedrules) that would not admit it are refused.
     type: dict

@@ -20,7 +20,7 @@ from on_host import fresh
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _firewall
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _boot, _compile, _run
 
 ZONES = {
     "zones": [
@@ -49,7 +49,13 @@ def config(port: int, **more: Any) -> dict[str, Any]:
         ],
         "rules": [{**rule, "origin": "kvmnet_rules[3]"}],
         "stoppedrules": [{"action": "ACCEPT", "source": "eth0", "dest": "$FW", "proto": "tcp", "dport": "22"}],
-        "settings": {"IP_FORWARDING": "On", "ROUTE_FILTER": "No", "AUTOMAKE": "No", "LOGFILE": "systemd"},
+        "settings": {
+            "IP_FORWARDING": "On",
+            "ROUTE_FILTER": "No",
+            "AUTOMAKE": "No",
+            "LOGFILE": "systemd",
+            "DISABLE_IPV6": "Yes",
+        },
         **more,
     }
 
@@ -87,6 +93,19 @@ def commit(wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def boot(*steps: str) -> dict[str, Any]:
+    """Forget all rules, as a power cut does, and run what the boot runs."""
+    shell("nft flush ruleset")
+    said = "".join(shell(f"sh {_boot.PROGRAM} {step} 2>&1; echo rc=$?") for step in steps)
+    return {
+        "said": said,
+        "compiled": "Compiling" in said,
+        "started": _firewall.firewall_started(),
+        "admitted": shell("iptables -S INPUT | grep -c -- '--dport 22 '"),
+        "policies": shell("for f in iptables ip6tables; do $f -S INPUT; $f -S FORWARD; done | grep ^-P").splitlines(),
+    }
+
+
 def main() -> None:
     shell("ip link add eth0 type veth peer name peer && ip addr add 198.18.0.1/24 dev eth0 && ip link set eth0 up")
     shell("ip link add br0 type bridge && ip addr add 10.1.0.254/16 dev br0 && ip link set br0 up")
@@ -98,7 +117,15 @@ def main() -> None:
     results["refused"] = commit(config(22, rules=[bad]))
     results["fails"] = commit(config(2222, scripts=FAILS))
     results["same again"] = commit(config(22))
-    results["changed"] = commit(config(2222))
+    results["changed"] = commit(config(2222, closed_boot=True))
+    results["closed"] = boot("close")
+    results["closed, then started"] = boot("close", "start shorewall", "close")
+    shell("echo '# by hand' >> /etc/shorewall/rules")
+    results["edited"] = boot("close", "start shorewall")
+    shell("sed -i s/^DISABLE_IPV6=.*/DISABLE_IPV6=No/ /etc/shorewall/shorewall.conf")
+    results["IPv6 of others"] = boot("close")
+    shell("sed -i s/^STARTUP_ENABLED=.*/STARTUP_ENABLED=No/ /etc/shorewall/shorewall.conf")
+    results["disabled"] = boot("close", "start shorewall")
     sys.stdout.write(json.dumps(results))
 
 

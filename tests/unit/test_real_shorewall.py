@@ -79,6 +79,32 @@ def test_what_changed_is_what_is_loaded(results: dict[str, dict[str, Any]]) -> N
     assert state(results["changed"]) == {**OLD, "open": [2222], "in files": [2222]}
 
 
+CLOSED = ["-P INPUT DROP", "-P FORWARD DROP"]
+
+
+def test_a_boot_closes_both_versions_and_admits_who_manages_the_host(results: dict[str, dict[str, Any]]) -> None:
+    assert results["closed"]["policies"] == CLOSED * 2
+    assert (results["closed"]["started"], results["closed"]["admitted"]) == (False, "1")
+
+
+def test_a_boot_starts_what_was_committed_and_what_is_started_stays_so(results: dict[str, dict[str, Any]]) -> None:
+    found = results["closed, then started"]
+    assert (found["started"], found["compiled"], found["policies"]) == (True, False, CLOSED * 2)
+
+
+def test_a_boot_compiles_what_was_edited_since(results: dict[str, dict[str, Any]]) -> None:
+    assert (results["edited"]["started"], results["edited"]["compiled"]) == (True, True)
+
+
+def test_a_boot_leaves_ipv6_alone_that_is_somebody_elses(results: dict[str, dict[str, Any]]) -> None:
+    assert results["IPv6 of others"]["policies"][:2] == CLOSED
+    assert "-P INPUT DROP" not in results["IPv6 of others"]["policies"][2:]
+
+
+def test_a_firewall_that_shall_not_start_stays_closed(results: dict[str, dict[str, Any]]) -> None:
+    assert (results["disabled"]["started"], results["disabled"]["policies"][:2]) == (False, CLOSED)
+
+
 @pytest.mark.parametrize(("rules", "zones", "level"), [(1100, 2, "15"), (60, 21, "7")])
 def test_less_effort_of_the_compiler_gives_the_same_verdicts(bench: Any, rules: int, zones: int, level: str) -> None:
     site = bench.Site(rules, zones)

@@ -99,6 +99,7 @@ def config_arguments() -> Spec:
         "ipsets": _rows({"name": {"type": "str"}, "entries": {"type": "list", "elements": "str"}}),
         "pin_gateways": {"type": "bool", "default": True},
         "service_defaults": {"type": "dict"},
+        "closed_boot": {"type": "bool"},
         "management": {
             "type": "dict",
             "options": {

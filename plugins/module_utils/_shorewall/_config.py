@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
+    _boot,
     _checks,
     _conf,
     _ipsets,
@@ -228,6 +229,8 @@ class Request:
         }
         if defaults:
             staging.stage_assignments(family.service_defaults, "service default", defaults)
+        if self.params.get("closed_boot") is not None:
+            _boot.stage(staging, bool(self.params["closed_boot"]))
         if not any(path.startswith(f"{family.config}/") for path in candidate.entries):
             # A configuration that is as wanted needs nothing of ours beside it.
             return

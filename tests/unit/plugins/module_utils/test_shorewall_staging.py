@@ -351,3 +351,26 @@ class TestAssignments:
 
     def test_reads_booleans_as_words(self) -> None:
         assert [_conf.to_text(value) for value in (True, False, None, 7)] == ["Yes", "No", "", "7"]
+
+
+def test_a_closed_boot_comes_and_goes_and_leaves_other_peoples_files(root: Path) -> None:
+    candidate, _unused = stage(root, config={**CONFIG, "closed_boot": True})
+    install(root, candidate)
+    unit = root / "etc/systemd/system/kvmnet-closed.service"
+    drop_in = root / "etc/systemd/system/shorewall.service.d/50-kvmnet.conf"
+    assert "Before=network-pre.target" in unit.read_text()
+    assert drop_in.read_text().splitlines()[-2:] == [
+        "ExecStart=",
+        "ExecStart=/bin/sh /usr/local/lib/kvmnet/firewall start shorewall",
+    ]
+    again, _unused = stage(root, config={**CONFIG, "closed_boot": True})
+    assert again.empty
+    untouched, _unused = stage(root)
+    assert untouched.empty
+    drop_in.write_text("[Service]\n")
+    gone, _unused = stage(root, config={**CONFIG, "closed_boot": False})
+    assert {path for path, entry in gone.entries.items() if entry["state"] == "absent"} == {
+        "/etc/systemd/system/kvmnet-closed.service",
+        "/etc/systemd/system/sysinit.target.d/50-kvmnet-closed.conf",
+        "/usr/local/lib/kvmnet/firewall",
+    }
