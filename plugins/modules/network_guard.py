@@ -221,7 +221,9 @@ def main() -> None:
         module.exit_json(changed=False, report=_commit.result(module.params["token"]))
     try:
         candidate = open_candidate(module)
-        ensure_compiled(candidate)
+        if not module.params["rollback"]:
+            # What is put back brings the compiled scripts that it had.
+            ensure_compiled(candidate)
         plan = _commit.describe(candidate)
         if module.params["phase"] == "apply" and not module.check_mode:
             _commit.start(candidate, module.params["token"])

@@ -36,11 +36,13 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._exchange impor
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import (
     clear_going,
+    firewall_inverse,
     step_ipset,
     step_ipset_prune,
     step_shorewall,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._units import unit_inverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,15 +50,6 @@ if TYPE_CHECKING:
 STATE = Path("/var/lib/kvmnet/guard")
 LOCK = Path("/run/lock/kvmnet.lock")
 LINK_TIMEOUT = 10.0
-_UNIT_INVERSE = {
-    "start": "stop",
-    "stop": "start",
-    "enable": "disable",
-    "disable": "enable",
-    "mask": "unmask",
-    "unmask": "mask",
-}
-_UNIT_INVERSE |= {"enable-now": "disable-now", "disable-now": "enable-now"}
 
 
 def prepare_file(path: Path, content: bytes, mode: int) -> Path:
@@ -127,9 +120,11 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
     steps = []
     for step in index["steps"]:
         if step["kind"] == "unit":
-            action = step["args"]["action"]
-            args = {**step["args"], "action": _UNIT_INVERSE.get(action, action)}
-            steps.append({**step, "args": args})
+            action = unit_inverse(step["args"]["action"], step["key"])
+            if action is not None:
+                steps.append({**step, "args": {**step["args"], "action": action}})
+        elif step["kind"] == "shorewall":
+            steps.append({**step, "args": firewall_inverse(step["key"], step["args"])})
         elif step["kind"] == "command" and "undo" in step["args"]:
             argv, undo = step["args"]["argv"], step["args"]["undo"]
             if undo or step["args"].get("before"):
@@ -214,7 +209,7 @@ def install_files(directory: Path, index: dict[str, Any]) -> None:
     A firewall's configuration is one unit: its directory is old or new. All contents are on the disk before the first
     rename, which takes one wait for hundreds of files.
     """
-    clear_going(index["entries"])
+    clear_going(directory, index["entries"])
     whole, files = _split(directory, index)
     for live, contents in whole.items():
         build(live, contents)

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _departure, _exchange, _firewall, _run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
+    _apply,
+    _departure,
+    _exchange,
+    _firewall,
+    _run,
+    _units,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
 if TYPE_CHECKING:
@@ -114,16 +121,19 @@ def pack_applier() -> bytes:
         parents = package.split(".")
         for depth in range(1, len(parents) + 1):
             archive.writestr("/".join([*parents[:depth], "__init__.py"]), "")
-        for part in (_run, _departure, _exchange, _firewall, _apply):
+        for part in (_run, _units, _departure, _exchange, _firewall, _apply):
             archive.writestr(f"{part.__name__.replace('.', '/')}.py", inspect.getsource(part))
         archive.writestr("__main__.py", f"import sys\n\nfrom {package}._apply import main\n\nsys.exit(main())\n")
     return packed.getvalue()
 
 
 def resume(candidate: Candidate) -> None:
-    """Take over the steps of a commit that was killed on its way."""
+    """Take over the steps of a commit that was killed on its way; what this run wants to be done goes before."""
     for step in _apply.unfinished():
-        candidate.step(step["kind"], step["key"], step["order"], **step["args"])
+        staged = candidate.steps.get((step["kind"], step["key"]), {}).get("args", {})
+        mergeable = {name: value for name, value in step["args"].items() if isinstance(value, bool | list)}
+        new = {name: value for name, value in step["args"].items() if name not in staged}
+        candidate.step(step["kind"], step["key"], step["order"], **mergeable | new)
 
 
 def start(candidate: Candidate, token: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._units import is_active, is_enabled
 
 # The program that knows what the kernel holds, for each of Shorewall's two.
 FIREWALLS = {"shorewall": "iptables", "shorewall6": "ip6tables"}
@@ -47,8 +48,12 @@ def rules_mark(script: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-def clear_going(entries: Mapping[str, Mapping[str, Any]]) -> None:
+def clear_going(directory: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
     """Clear the firewalls whose compiled script is about to go: nothing else knows what they set up.
+
+    Args:
+        directory: where the candidate's files are.
+        entries: the candidate's.
 
     Raises:
         ApplyError: a script failed.
@@ -56,23 +61,62 @@ def clear_going(entries: Mapping[str, Mapping[str, Any]]) -> None:
     for product in FIREWALLS:
         script = firewall_script(product)
         if entries.get(str(script), {}).get("state") == "absent" and script.is_file():
-            run([str(script), "clear"])
+            unit = f"{product}.service"
+            if is_active(unit):
+                # While what it needs is there.
+                run(["systemctl", "stop", unit])
+            # IPv6 is not opened for the moment until IPv4's script closes it.
+            closed = product == "shorewall6" and _closes_ipv6(directory, entries)
+            run([str(script), "stop" if closed else "clear"])
+
+
+def _closes_ipv6(directory: Path, entries: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the script that IPv4 has after the change closes IPv6."""
+    script = firewall_script("shorewall")
+    entry = entries.get(str(script))
+    if entry is not None:
+        script = directory / "files" / str(script).lstrip("/")
+    there = script.is_file() and (entry or {}).get("state") != "absent"
+    return there and re.search(rb"(?m)^\s+disable_ipv6$", script.read_bytes()) is not None
+
+
+def firewall_inverse(key: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the step that brings a firewall back to how it is now: rules, and start at boot."""
+    inverse = dict(args) | {"boot": "enabled" if is_enabled(f"{key}.service") else "disabled"}
+    there = firewall_script(key).is_file()
+    if there and not firewall_started(key):
+        return inverse | {"action": "stop"}
+    # What was stopped has no routing that could be kept.
+    return inverse | {"action": "load", "routing": args.get("routing", True) or args.get("action") == "stop"}
 
 
 def step_shorewall(key: str, args: dict[str, Any]) -> None:
-    """Make the kernel hold the rules of the compiled script that is in place.
+    """Make the kernel hold the rules of the compiled script that is in place, or stop the firewall.
 
     Raises:
         ApplyError: it does not; the text has what the script said.
     """
-    script = firewall_script(key)
-    if not script.is_file():
-        # There was none before the change that is being undone: cleared while its script was there.
-        return
-    started = firewall_started(key)
-    if not started:
+    script, unit, boot = firewall_script(key), f"{key}.service", args.get("boot")
+    # Without one there was none before the change that is being undone: cleared while its script was there.
+    there, stops = script.is_file(), args.get("action") == "stop"
+    if there and stops:
+        if is_active(unit):
+            run(["systemctl", "stop", unit])
+        # The unit may be told to open the firewall instead.
+        run([str(script), "stop"])
+    elif there:
+        _load(key, script, bool(args.get("routing", True)))
+    if boot and is_enabled(unit) != (boot == "enabled"):
+        run(["systemctl", "enable" if boot == "enabled" else "disable", unit])
+    if boot == "enabled" and there and not stops:
+        # The rules are loaded, so this only tells systemd, which would first wait for the whole network.
+        run(["systemctl", "start", "--no-block", unit])
+
+
+def _load(key: str, script: Path, routing: bool) -> None:
+    if not firewall_started(key):
         run([str(script), "start"])
-    elif args.get("routing", True):
+    elif routing:
         run([str(script), "reload"])
     else:
         # Setting up unchanged routing anew would cost packets.
@@ -81,10 +125,6 @@ def step_shorewall(key: str, args: dict[str, Any]) -> None:
     mark = rules_mark(script.read_bytes())
     if not firewall_started(key) or (mark and not has_chain(mark, FIREWALLS[key])):
         raise ApplyError("Shorewall's compiled script ran, but its rules are not loaded")
-    if args.get("enable"):
-        run(["systemctl", "enable", f"{key}.service"])
-        # The rules are loaded, so this only tells systemd, which would first wait for the whole network.
-        run(["systemctl", "start", "--no-block", f"{key}.service"])
 
 
 def _named(path: str) -> set[str]:

@@ -253,6 +253,7 @@ def ensure_compiled(candidate: Candidate) -> dict[str, CompileResult]:
     return {
         family.name: compile_staged(candidate, family=family)
         for family in FAMILIES.values()
+        if candidate.steps.get(family.step[:2], {}).get("args", {}).get("action") != "stop"
         if family.step[:2] in candidate.steps or any(path.startswith(f"{family.config}/") for path in candidate.entries)
     }
 
@@ -302,6 +303,7 @@ def compile_staged(
         return CompileResult(True, warnings=warnings)
     # The chain that Shorewall's own programs look for.
     started = has_chain("shorewall", family.iptables)
-    candidate.step(*family.step, routing=routing or bool(lost) or not started or live is None, enable=True)
+    afresh = routing or bool(lost) or not started or live is None
+    candidate.step(*family.step, routing=afresh, action="load", boot="enabled")
     reason = "" if script != live else lost or ("another rule set is loaded" if started else "it is not started")
     return CompileResult(True, "reload" if started else "start", reason, warnings)

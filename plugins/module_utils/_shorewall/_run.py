@@ -109,7 +109,7 @@ def _give_up_ipv6(staging: Staging, settings: Mapping[str, str]) -> None:
     enabled = (staging.candidate.host_root / IPV6.enabled).exists()
     if staging.family == IPV4 and settings.get("DISABLE_IPV6") == "Yes" and enabled:
         staging.plan.add(Change("delete", "firewall", IPV6.product, note="stop and disable, since IPv6 is closed"))
-        staging.candidate.step("unit", f"{IPV6.product}.service", IPV6.step[2], action="disable-now")
+        staging.candidate.step(*IPV6.step, action="stop", boot="disabled")
 
 
 def compile_and_plan(staging: Staging) -> CompileResult:

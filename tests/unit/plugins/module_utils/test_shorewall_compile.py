@@ -71,7 +71,11 @@ class TestWhenToCompile:
         result = compile_staged(candidate)
         assert (result.compiled, result.action, host.compiled) == (True, "start", 1)
         assert candidate.entries[IPV4.firewall]["mode"] == 0o700
-        assert candidate.steps["shorewall", "shorewall"]["args"] == {"routing": True, "enable": True}
+        assert candidate.steps["shorewall", "shorewall"]["args"] == {
+            "routing": True,
+            "action": "load",
+            "boot": "enabled",
+        }
 
     def test_compiles_nothing_twice(self, host: Host) -> None:
         first = host.candidate()

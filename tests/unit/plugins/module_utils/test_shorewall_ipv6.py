@@ -143,8 +143,8 @@ class TestClosed:
         enabled.write_text("")
         candidate = Candidate(None, None, root)
         stage(candidate, "ipv4", settings={"DISABLE_IPV6": "Yes"})
-        assert candidate.steps["unit", "shorewall6.service"]["args"] == {"action": "disable-now"}
-        assert candidate.steps["unit", "shorewall6.service"]["order"] < IPV4.step[2]
+        assert candidate.steps["shorewall", "shorewall6"]["args"] == {"action": "stop", "boot": "disabled"}
+        assert candidate.steps["shorewall", "shorewall6"]["order"] < IPV4.step[2]
 
     @pytest.mark.parametrize("value", ["No", "Yes"])
     def test_nothing_is_disabled_that_is_not_there_or_is_wanted(self, root: Path, value: str) -> None:
@@ -153,4 +153,4 @@ class TestClosed:
             (root / IPV6.enabled).write_text("")
         candidate = Candidate(None, None, root)
         stage(candidate, "ipv4", settings={"DISABLE_IPV6": value})
-        assert ("unit", "shorewall6.service") not in candidate.steps
+        assert ("shorewall", "shorewall6") not in candidate.steps
