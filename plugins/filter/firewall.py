@@ -206,6 +206,14 @@ def _management_rules(
             }
 
 
+def _reconnect_rules(networks: Records | None, uplinks: Records | None) -> Iterator[dict[str, Any]]:
+    """Yield what resets a connection that its uplink took along: another one cannot carry it on."""
+    if len(uplinks or []) > 1:
+        for zone, _unused, _isolated in _local_zones(networks):
+            row = {"action": "NotSyn(REJECT)", "source": zone, "dest": NET, "proto": ["tcp"]}
+            yield row | {"origin": "kvmnet_uplinks"}
+
+
 def _ports(value: Any) -> list[str]:
     return [] if value is None else [port.replace("-", ":") if port[0].isdigit() else port for port in _split(value)]
 
@@ -277,6 +285,9 @@ def firewall_rules(
 ) -> Records | None:
     """Return the rules: those who manage the host first, then the site's own, then the guests' published ports.
 
+    With several uplinks, what does not begin a connection is refused on its way out: a connection whose uplink died
+    is reset, so that it is made anew over another, instead of hanging.
+
     Args:
         networks: C(kvmnet_networks).
         uplinks: C(kvmnet_uplinks).
@@ -287,7 +298,8 @@ def firewall_rules(
     """
     if networks is None and uplinks is None:
         return None
-    rows = [*_management_rules(management or {}, networks, uplinks), *_site_rules(rules)]
+    rows = [*_management_rules(management or {}, networks, uplinks), *_reconnect_rules(networks, uplinks)]
+    rows += _site_rules(rules)
     effective = firewall_policies(networks, uplinks, policies) or []
     for zone, origin, _unused in _local_zones(networks):
         served = [

@@ -192,7 +192,8 @@ def firewall_ipv6(
     )
     sources = [str(source) for source in (management or {}).get("sources") or [] if _is_ipv6("origdest", str(source))]
     managed = None if management is None else {**management, "sources": sources}
-    rows = firewall.firewall_rules(inside, outside, management=managed, rules=rules, policies=policies)
+    several = outside if ways and len(ways) > 1 else (outside or [])[:1] if outside is not None else None
+    rows = firewall.firewall_rules(inside, several, management=managed, rules=rules, policies=policies)
     sets = [str(entry["name"]) for entry in lists or []]
     return {
         "rules": None if rows is None else list(_rows_ipv6(rows, sets)),

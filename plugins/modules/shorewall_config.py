@@ -132,6 +132,12 @@ options:
         Shorewall's own C(restore), C(try) and C(safe-reload) end with the firewall stopped.
     type: bool
     default: true
+  follow_monitor:
+    description:
+      - Whether providers that the uplink monitor found dead stay out while the firewall is loaded, reloaded or started
+        at boot. The C(init) script then reads C(/var/lib/kvmnet/uplinks/init), where there is one.
+    type: bool
+    default: false
   ipsets:
     description:
       - Named lists of addresses, kept as sets of the kernel. A rule names one with a plus sign, as in V(net:+blocked).

@@ -22,7 +22,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _con
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import BLOCK, FILE_NAME, ROW_FILES
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import normalise_mac
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import VERDICT, normalise_mac
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import (
     InvalidError,
@@ -112,6 +112,8 @@ class _Reader:
         options["settings"] = self._settings()
         options["scripts"] = self._scripts()
         options["pin_gateways"] = self._pins()
+        if VERDICT in (self._content("init") or ""):
+            options["follow_monitor"] = True
         options["files"] = {
             name: text
             for name, text in ((name, self._content(name)) for name in self._texts())

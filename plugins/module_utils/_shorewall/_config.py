@@ -215,6 +215,7 @@ class Request:
                 init = decode(candidate.read(f"{family.config}/init"))
             rest = _conf.set_block(init, BLOCK, "")
             body = _providers.init_block(self.providers, rest) if self.params.get("pin_gateways", True) else ""
+            body += _providers.verdict_block(self.providers) if self.params.get("follow_monitor") else ""
             scripts["init"] = _conf.set_block(init, BLOCK, body)
         if self.sets is not None:
             _ipsets.stage(candidate, staging.plan, self.sets, family)

@@ -22,6 +22,8 @@ KEPT = "kept"
 # Table 250 is Shorewall's balance; 253 to 255 are the kernel's.
 LAST_NUMBER = 252
 RESERVED_NUMBERS = (250,)
+# Written by the uplink monitor while an uplink is out.
+VERDICT = "/var/lib/kvmnet/uplinks/init"
 RESERVED_NAMES = ("local", "main", "default", "balance", "unspec")
 
 Neighbour = Callable[[str, str], "str | None"]
@@ -174,6 +176,14 @@ def init_block(entries: Iterable[Mapping[str, Any]], rest: str = "") -> str:
             if (name, entry["gateway_mac"][0]) not in there:
                 lines.append(f"{name}={entry['gateway_mac'][0]}\n")
     return "".join(lines)
+
+
+def verdict_block(entries: Collection[Mapping[str, Any]]) -> str:
+    """Return the lines of the C(init) script by which the uplink monitor's verdict holds while routing is set up.
+
+    They read what is there at that moment: another verdict needs no other script.
+    """
+    return f"[ ! -r {VERDICT} ] || . {VERDICT}\n" if entries else ""
 
 
 def fill_marks(

@@ -98,6 +98,7 @@ class TestArticle:
         rows = firewall_rules([KVM], SHARED, guest_records(GUESTS, [KVM]), MANAGEMENT)
         assert short(rows, "action", "source", "dest", "proto", "dport", "origin") == [
             ("ACCEPT", "net:172.20.1.0/24", "$FW", ["tcp"], ["22"], "kvmnet_management.sources"),
+            ("NotSyn(REJECT)", "kvm", "net", ["tcp"], None, "kvmnet_uplinks"),
             ("DNAT", "net", "kvm:192.168.0.2:80", ["tcp"], ["8080"], "kvmnet_guests[1]"),
         ]
 

@@ -136,6 +136,15 @@ class TestUplinks:
         snat = firewall_ipv6([entry], [UPLINK])["snat"]
         assert [row["dest"] for row in snat or []] == ([["eth0"]] if masqueraded else [])
 
+    def test_connections_of_a_dead_uplink_are_reset_where_another_one_is_there(self) -> None:
+        other = UPLINK | {"name": "other", "interface": "eth9"}
+        four_only = {key: value for key, value in other.items() if not key.endswith("6")}
+        found = [
+            [row["action"] for row in firewall_ipv6([NETWORK], [UPLINK, more])["rules"] or []].count("NotSyn(REJECT)")
+            for more in (other, four_only)
+        ]
+        assert found == [1, 0]
+
     def test_one_that_has_no_ipv6_is_no_provider(self) -> None:
         second = {"name": "other", "interface": "eth1", "address": "198.51.100.2/24", "gateway": "198.51.100.1"}
         assert firewall_ipv6([], [{**UPLINK, "primary": True}, second])["providers"] == []

@@ -185,6 +185,20 @@ class TestProviders:
         assert text(again, "init") == "modprobe ifb\n"
         assert "~ script init: change" in staging.plan.lines()
 
+    def test_the_monitors_verdict_is_read_beside_the_pins(self, root: Path) -> None:
+        line = "[ ! -r /var/lib/kvmnet/uplinks/init ] || . /var/lib/kvmnet/uplinks/init\n"
+        pins = "SW_ETH0_COMCAST_MAC=02:00:00:00:00:01\nSW_ETH0_AVVANTA_MAC=02:00:00:00:00:fe\n"
+        candidate, _unused = stage(root, config=CONFIG | {"follow_monitor": True})
+        assert pins + line in text(candidate, "init")
+        candidate, _unused = stage(root, config=CONFIG | {"follow_monitor": True, "pin_gateways": False})
+        assert line in text(candidate, "init")
+        assert "SW_" not in text(candidate, "init")
+        install(root, candidate)
+        again, _unused = stage(
+            root, config=CONFIG | {"providers": [], "rtrules": [], "mangle": [], "follow_monitor": True}
+        )
+        assert again.read("/etc/shorewall/init") in (None, b""), "none without providers"
+
     def test_numbers_that_became_free_are_taken_last(self) -> None:
         entries: list[dict[str, Any]] = [{"name": "new"}, {"name": "fixed", "number": 1}]
         _providers.assign_numbers(entries, {"old": {"number": "2"}})
