@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from yaml.emitter import ScalarAnalysis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,14 @@ class _Dumper(yaml.SafeDumper):
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         """Indent lists too."""
         super().increase_indent(flow, False)
+
+    def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
+        """Take tabs for letters in text of several lines: YAML has no objection to them there, and people align by them."""
+        plain = super().analyze_scalar(scalar.replace("\t", "_") if "\n" in scalar else scalar)
+        if not plain.allow_block:
+            return super().analyze_scalar(scalar)
+        plain.scalar = scalar
+        return plain
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -223,7 +223,7 @@ def main() -> None:
         candidate = open_candidate(module)
         if not module.params["rollback"]:
             # What is put back brings the compiled scripts that it had.
-            ensure_compiled(candidate)
+            ensure_compiled(candidate, module.check_mode)
         plan = _commit.describe(candidate)
         if module.params["phase"] == "apply" and not module.check_mode:
             _commit.start(candidate, module.params["token"])

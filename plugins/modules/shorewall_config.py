@@ -283,7 +283,7 @@ def main() -> None:
     candidate = Candidate.begin(module.params["run_id"], module.params["stage"])
     try:
         staging = stage_config(candidate, module.params, module.check_mode, neighbour)
-        result = compile_and_plan(staging)
+        result = compile_and_plan(staging, module.check_mode)
         candidate.finish(module.check_mode)
     except InvalidError as error:
         module.fail_json(**report(error.problems))

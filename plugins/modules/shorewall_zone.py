@@ -199,7 +199,7 @@ def main() -> None:
         staging = stage_zones(candidate, module.params, module.check_mode)
         # Staged zones are compiled together with the rules that use them.
         if not stage:
-            compile_and_plan(staging)
+            compile_and_plan(staging, module.check_mode)
         candidate.finish(module.check_mode)
     except InvalidError as error:
         module.fail_json(**report(error.problems))

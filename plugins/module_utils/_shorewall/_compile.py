@@ -21,6 +21,7 @@ from pathlib import Path
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain, rules_mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _twin, _verified
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, Family
@@ -38,12 +39,9 @@ printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
 """
 
 # Mounted over the real directory, so that nothing of it can leak in; and where no tables can be touched.
-_SCRIPT = 'mount --bind "$1" "$3" && exec "$4" -q compile "$2"'
+_SCRIPT = 'ip -force -batch - >/dev/null 2>&1; mount --bind "$1" "$3" && exec "$4" -q compile "$2" </dev/null'
 
 _STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
-_TIMES = re.compile(
-    rb"(?m)^# configuration [0-9a-f]{64}\n|^g_sha1sum[12]=\S+$|(?:enerated by Shorewall \S+ - |\"compiled ).*$"
-)
 _ERROR = re.compile(r"ERROR: (?P<message>.*?)(?: (?P<file>/\S+) \((?:line (?P<line>\d+)|EOF)\))?\s*$", re.MULTILINE)
 # Settings whose names are one word.
 _SETTINGS = ("LOGFORMAT", "LOGFILE", "OPTIMIZE", "RESTART", "VERBOSITY", "CLAMPMSS", "STARTUP", "AUTOMAKE")
@@ -106,11 +104,6 @@ def export(candidate: Candidate, directory: Path, family: Family = IPV4) -> None
             target.write_bytes(candidate.read(path) or b"")
 
 
-def same_program(script: bytes, other: bytes) -> bool:
-    """Whether two compiled scripts differ in nothing but when they were compiled, and in our own mark."""
-    return _TIMES.sub(b"", script) == _TIMES.sub(b"", other)
-
-
 def stamp_of(script: bytes | None) -> str:
     """Return the fingerprint of the configuration that a compiled script comes from."""
     found = _STAMP.search(script or b"")
@@ -143,7 +136,7 @@ def compile_candidate(candidate: Candidate, directory: Path, family: Family = IP
                 text=True,
                 errors="replace",
                 timeout=COMPILE_TIMEOUT,
-                stdin=subprocess.DEVNULL,
+                input=_twin.commands(),
                 env=environment,
                 check=False,
             )
@@ -239,7 +232,7 @@ def _drift(candidate: Candidate, family: Family) -> str:
     return lost_routing(watched, family.version)
 
 
-def ensure_compiled(candidate: Candidate) -> dict[str, CompileResult]:
+def ensure_compiled(candidate: Candidate, check_mode: bool = True) -> dict[str, CompileResult]:
     """Compile a candidate that touches Shorewall and was not compiled since, as when zones alone were staged.
 
     A firewall that is not ours to manage is left alone.
@@ -251,7 +244,7 @@ def ensure_compiled(candidate: Candidate) -> dict[str, CompileResult]:
         CompileError: the compiler refuses it.
     """
     return {
-        family.name: compile_staged(candidate, family=family)
+        family.name: compile_staged(candidate, family=family, check_mode=check_mode)
         for family in FAMILIES.values()
         if candidate.steps.get(family.step[:2], {}).get("args", {}).get("action") != "stop"
         if family.step[:2] in candidate.steps or any(path.startswith(f"{family.config}/") for path in candidate.entries)
@@ -259,7 +252,11 @@ def ensure_compiled(candidate: Candidate) -> dict[str, CompileResult]:
 
 
 def compile_staged(
-    candidate: Candidate, routing: bool = False, notes: Iterable[str] = (), family: Family = IPV4
+    candidate: Candidate,
+    routing: bool = False,
+    notes: Iterable[str] = (),
+    family: Family = IPV4,
+    check_mode: bool = True,
 ) -> CompileResult:
     """Make the candidate's script that of its configuration, and stage the step if the kernel runs another one.
 
@@ -270,6 +267,7 @@ def compile_staged(
         routing: the routing tables have to be set up anew.
         notes: from M(note_origins).
         family: the firewall.
+        check_mode: nothing is remembered for later runs.
 
     Raises:
         CompileError: the compiler refuses it.
@@ -284,16 +282,19 @@ def compile_staged(
         wanted = digest(directory)
         warnings: tuple[str, ...] = ()
         live = candidate.live(family.firewall)
-        if stamp_of(live) == wanted:
+        touched = any(path.startswith(f"{family.config}/") for path in candidate.entries)
+        theirs = live is not None and not stamp_of(live) and not touched
+        if stamp_of(live) == wanted or (theirs and _verified.recall(candidate.host_root, family, wanted, live or b"")):
             script = live or b""
         elif stamp_of(staged := candidate.read(family.firewall)) == wanted:
             script = staged or b""
         else:
             script, warnings = compile_candidate(candidate, directory, family)
-            touched = any(path.startswith(f"{family.config}/") for path in candidate.entries)
-            if live and not stamp_of(live) and not touched and same_program(script, live):
+            if theirs and _verified.same_program(script, live or b""):
                 # Compiled by someone else, from the same files.
-                script = live
+                script = live or b""
+                if not check_mode:
+                    _verified.remember(candidate.host_root, family, wanted, script)
     candidate.put(family.firewall, script, 0o700)
     mark = rules_mark(script)
     lost = _drift(candidate, family) if script == live and mark and has_chain(mark, family.iptables) else None

@@ -112,13 +112,17 @@ def _give_up_ipv6(staging: Staging, settings: Mapping[str, str]) -> None:
         staging.candidate.step(*IPV6.step, action="stop", boot="disabled")
 
 
-def compile_and_plan(staging: Staging) -> CompileResult:
+def compile_and_plan(staging: Staging, check_mode: bool = True) -> CompileResult:
     """Compile what is staged, if it is not compiled yet, and plan what the firewall has to do.
+
+    Args:
+        staging: what is staged.
+        check_mode: nothing is remembered for later runs.
 
     Raises:
         CompileError: the compiler refuses it.
     """
-    result = _compile.compile_staged(staging.candidate, staging.routing, staging.notes, staging.family)
+    result = _compile.compile_staged(staging.candidate, staging.routing, staging.notes, staging.family, check_mode)
     if result.action == "start":
         staging.plan.add(Change("create", "firewall", staging.family.product, note="start"))
     elif result.reason:

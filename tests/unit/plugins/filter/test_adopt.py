@@ -9,6 +9,8 @@ from pathlib import Path
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.ursa.kvmnet.plugins.filter.adopt import shorewall_host_vars
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import config_arguments, zone_arguments
@@ -50,6 +52,17 @@ def test_text_of_several_lines_stays_readable() -> None:
         "    blrules: |\n      DROP net:192.0.2.0/24 all\n" in text
         or "  blrules: |\n    DROP net:192.0.2.0/24 all\n" in text
     )
+
+
+@given(st.lists(st.text(" \ta#:-", max_size=6), min_size=1).map("\n".join))
+def test_any_text_comes_back(text: str) -> None:
+    assert yaml.safe_load(shorewall_host_vars({"files": {"rules": text}}, "ursa"))["shorewall_files"] == {"rules": text}
+
+
+def test_tabs_do_not_make_it_unreadable() -> None:
+    text = shorewall_host_vars({"files": {"rules": "\t# by hand\nACCEPT\tnet\t\t$FW\n"}}, "ursa")
+    assert "rules: |\n" in text
+    assert "ACCEPT\tnet\t\t$FW\n" in text
 
 
 def test_the_role_knows_every_variable() -> None:
