@@ -33,7 +33,7 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
     def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
-        """Take tabs for letters in text of several lines: YAML has no objection to them there, and people align by them."""
+        """Take tabs for letters in text of several lines: YAML allows them there, and people align by them."""
         plain = super().analyze_scalar(scalar.replace("\t", "_") if "\n" in scalar else scalar)
         if not plain.allow_block:
             return super().analyze_scalar(scalar)

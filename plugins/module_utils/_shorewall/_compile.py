@@ -42,7 +42,10 @@ printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
 _SCRIPT = 'ip -force -batch - >/dev/null 2>&1; mount --bind "$1" "$3" && exec "$4" -q compile "$2" </dev/null'
 
 _STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
-_ERROR = re.compile(r"ERROR: (?P<message>.*?)(?: (?P<file>/\S+) \((?:line (?P<line>\d+)|EOF)\))?\s*$", re.MULTILINE)
+_PLACE = r"(?P<file>/\S+) \((?:line (?P<line>\d+)|EOF)\)"
+_ERROR = re.compile(rf"ERROR: (?P<message>.*?)(?: {_PLACE})?\s*$", re.MULTILINE)
+# Where a macro is used or a file included
+_FROM = re.compile(rf"^\s+from {_PLACE}\s*$", re.MULTILINE)
 # Settings whose names are one word.
 _SETTINGS = ("LOGFORMAT", "LOGFILE", "OPTIMIZE", "RESTART", "VERBOSITY", "CLAMPMSS", "STARTUP", "AUTOMAKE")
 _WARNING = re.compile(r"WARNING: (?P<message>.*)$", re.MULTILINE)
@@ -183,7 +186,7 @@ def explain(candidate: Candidate, said: str, returncode: int, family: Family = I
             "remedy: a params file that the shell runs to its end, with exit code 0"
         )
     message = found["message"].strip()
-    name, line = Path(found["file"] or "").name, int(found["line"] or 0)
+    name, line, elsewhere = _locate(found, said, family)
     says = f"Shorewall's compiler says: {message}"
     setting = next(
         (word for word in re.findall(r"\b[A-Z][A-Z_0-9]{3,}\b", message) if "_" in word or word in _SETTINGS), ""
@@ -195,10 +198,24 @@ def explain(candidate: Candidate, said: str, returncode: int, family: Family = I
     row = None
     if spec is not None and content is not None:
         row = number_rows(parse(spec, content.decode(errors="replace"))).get(line)
-    origin = notes.get((name, line)) or notes.get((name, 0)) or (name if spec is not None else f"files.{name}")
+    origin = notes.get((name, line)) or notes.get((name, 0)) or (name if spec or name == "params" else f"files.{name}")
     shown = f" in the row '{' '.join(render_row(spec, row, spec.file_format).split())}'" if spec and row else ""
-    where = f"{family.config}/{name}, {f'line {line}' if line else 'at its end'}"
+    where = f"{elsewhere}{family.config}/{name}, {f'line {line}' if line else 'at its end'}"
     return f"{origin}: {says}{shown} ({where}); remedy: {remedy(message, name, family)}"
+
+
+def _locate(found: re.Match[str], said: str, family: Family) -> tuple[str, int, str]:
+    """Return the file of the configuration that an error is about, the line, and what of Shorewall's own is between."""
+    passed = []
+    for place in (found, *_FROM.finditer(said, found.end())):
+        path = place["file"] or ""
+        name = path.removeprefix(f"{family.config}/")
+        if name != path:
+            return name, int(place["line"] or 0), "".join(passed)
+        if path:
+            passed.append(f"{path}, line {place['line'] or '?'}, from ")
+    # What params has set is looked at once it has ended.
+    return ("params" if "params file" in found["message"] else ""), 0, ""
 
 
 def origins(candidate: Candidate, family: Family = IPV4) -> dict[tuple[str, int], str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,35 @@ class TestWhenToCompile:
         other = ours.replace("DROP", "ACCEPT")
         monkeypatch.setattr(_compile, "compile_candidate", lambda *_: (other.encode(), ()))
         assert compile_staged(host.candidate()).action == "reload"
+
+    def test_a_script_of_someone_else_is_compared_once(self, host: Host) -> None:
+        """Not in check mode, which writes nothing; again once the files, or what was compiled from them, are others."""
+        first = host.candidate()
+        compile_staged(first)
+        host.load(first)
+        script = host.root / IPV4.firewall.lstrip("/")
+        plain, host.compiled = script.read_bytes().partition(b"# configuration")[0], 0
+        script.write_bytes(plain)
+
+        def compiled(check_mode: bool) -> tuple[int, bool]:
+            before, candidate = host.compiled, host.candidate()
+            compile_staged(candidate, check_mode=check_mode)
+            return host.compiled - before, candidate.empty
+
+        assert [compiled(True), compiled(True)] == [(1, True)] * 2
+        assert not (host.root / "var/lib/kvmnet").exists()
+        assert [compiled(False), compiled(False), compiled(True)] == [(1, True), (0, True), (0, True)]
+        # By a boot, from the same files
+        host.chains.add(f"sha-lh-{7:020}")
+        script.write_bytes(re.sub(rb"sha-lh-\d+", f"sha-lh-{7:020}".encode(), plain))
+        assert compiled(True) == (0, True)
+        script.write_bytes(plain + b"iptables -P INPUT ACCEPT\n")
+        assert compiled(True) == (1, False)
+        script.write_bytes(plain)
+        (host.root / "etc/shorewall/rules").write_text("DROP net $FW\n")
+        assert compiled(True)[0] == 1
+        (host.root / "var/lib/kvmnet/shorewall-verified.json").write_text("{")
+        assert compiled(True)[0] == 1
 
     def test_does_not_compile_what_this_run_compiled_already(self, host: Host) -> None:
         candidate = host.candidate()
