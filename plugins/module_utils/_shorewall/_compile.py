@@ -206,7 +206,7 @@ def explain(candidate: Candidate, said: str, returncode: int, family: Family = I
 
 def _locate(found: re.Match[str], said: str, family: Family) -> tuple[str, int, str]:
     """Return the file of the configuration that an error is about, the line, and what of Shorewall's own is between."""
-    passed = []
+    passed: list[str] = []
     for place in (found, *_FROM.finditer(said, found.end())):
         path = place["file"] or ""
         name = path.removeprefix(f"{family.config}/")
