@@ -61,6 +61,7 @@ lint-ruff: test-tools
 
 lint-types: test-tools
 	$(step) "mypy --strict" mypy $(addprefix $(LINK)/plugins/,module_utils plugin_utils filter modules)
+	$(step) "mypy --strict: the monitor" mypy roles/uplink_monitor/files/kvmnet_uplink_monitor
 
 lint-yaml: test-tools
 	$(step) "yamllint" yamllint --strict .
