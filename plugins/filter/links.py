@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.ursa.kvmnet.plugins.filter.firewall import link_of
+
 # With several providers a default route in main (254) would be looked up before theirs; 253 is looked up last.
 _TABLE_MAIN = 254
 _TABLE_BESIDE_PROVIDERS = 253
@@ -93,7 +95,7 @@ def bridge_port_types(records: list[dict[str, Any]] | None, networks: list[dict[
 
 
 def uplink_links(uplinks: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
-    """Join the uplinks that share an interface.
+    """Join the uplinks that share an interface; a macvlan is one of its own.
 
     Args:
         uplinks: C(kvmnet_uplinks), or None when uplinks are not managed.
@@ -105,7 +107,7 @@ def uplink_links(uplinks: list[dict[str, Any]] | None) -> list[dict[str, Any]] |
         return None
     by_interface: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for index, uplink in enumerate(uplinks):
-        by_interface.setdefault(str(uplink["interface"]), []).append((index, uplink))
+        by_interface.setdefault(link_of(uplink), []).append((index, uplink))
     found = []
     providers6 = [uplink for uplink in uplinks if uplink.get("address6")]
     for interface, entries in by_interface.items():
@@ -123,6 +125,13 @@ def uplink_links(uplinks: list[dict[str, Any]] | None) -> list[dict[str, Any]] |
         }
         if gateway is not None:
             entry["gateway"] = str(gateway)
+        if len(uplinks) > 1 and len(entries) == 1:
+            # The others carry the traffic; several on one interface stand or fall with it.
+            entry["optional"] = True
+        first = entries[0][1]
+        if first.get("sharing") == "macvlan":
+            entry |= {"manage": True, "parent": str(first["interface"])}
+            entry |= {"mac": str(first["mac"])} if first.get("mac") else {}
         gateway6 = next((uplink["gateway6"] for _index, uplink in entries if uplink.get("gateway6")), None)
         if gateway6 is not None:
             entry["gateway6"] = str(gateway6)

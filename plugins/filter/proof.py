@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.filter.dnsmasq import dnsmasq_hosts, dnsmasq_networks
+from ansible_collections.ursa.kvmnet.plugins.filter.firewall import link_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,9 +74,26 @@ def _names(info: Entry) -> Iterator[str]:
             yield f"address {address}: is {found} at {server}, should be {name}"
 
 
+def _away(info: Entry, uplinks: Entries) -> set[str]:
+    """Return the uplinks whose own interface is not there, or leads nowhere now: the others carry the traffic."""
+    usable = {link["name"] for link in info.get("links", {}).get("interfaces", []) if link["carrier"]}
+    links = [link_of(uplink) for uplink in uplinks]
+    if "links" not in info or len(uplinks) < 2:
+        return set()
+    bridges = {bridge["name"] for bridge in info["links"]["bridges"]}
+    return {
+        str(uplink["name"])
+        for uplink, link in zip(uplinks, links, strict=True)
+        if links.count(link) == 1 and link not in usable | bridges
+    }
+
+
 def _uplinks(info: Entry, uplinks: Entries) -> Iterator[str]:
     by_name = {found["name"]: found for found in info["uplinks"]}
+    away = _away(info, uplinks)
     for uplink in uplinks:
+        if uplink["name"] in away:
+            continue
         # With one uplink there are no providers: it is known by its interface.
         found = by_name.get(uplink["name"]) or (by_name.get(uplink["interface"]) if len(uplinks) == 1 else None)
         if found is None or found["route"] is None:

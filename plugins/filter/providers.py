@@ -49,6 +49,12 @@ def _options(uplink: dict[str, Any], uplinks: Records) -> list[str]:
         options.append(f"balance={int(uplink['weight'])}")
     elif uplink.get("primary") or not chosen:
         options.append("balance")
+    static = _own_address(uplink) is not None and uplink.get("gateway") not in (None, "dhcp")
+    ours = bool(uplink.get("manage")) or uplink.get("sharing") == "macvlan"
+    if static and ours and len(_sharers(uplink, uplinks)) == 1:
+        # One that was taken out by hand keeps its table, so that its gateway can be asked whether it is back. Where the
+        # address may be missing, Shorewall would not even start.
+        options.append("persistent")
     return options
 
 

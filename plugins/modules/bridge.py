@@ -110,6 +110,23 @@ options:
         description: Whether to configure the interface, rather than to compare it.
         type: bool
         default: false
+      optional:
+        description:
+          - Whether the host does without the interface while it is not there, as with a USB stick. It is configured
+            once it is. Otherwise an interface that is not there is an error when it is managed.
+        type: bool
+        default: false
+      parent:
+        description:
+          - Makes the interface a macvlan on this network card or bridge, which may be an uplink as well; then it is
+            managed too. A macvlan is always managed.
+          - Refused on a card of a wireless network, on a port of a bridge, and where another interface has the name.
+            As a macvlan and its parent do not see each other, a gateway that is the host itself is refused too.
+        type: str
+      mac:
+        description:
+          - The MAC of a macvlan. Derived from the host's machine ID and the interface's name when it is not given.
+        type: str
       addresses:
         description:
           - Its addresses with their prefixes, V(dhcp), or both. Empty when the addresses are not to be compared.
@@ -185,6 +202,20 @@ EXAMPLES = r"""
     netfilter: false
     foreign: keep
 
+- name: Two providers on one network card, each with an interface of its own
+  ursa.kvmnet.bridge:
+    uplinks:
+      - interface: eth0
+        manage: true
+        addresses: [172.20.1.130/24]
+        gateway: 172.20.1.1
+        table: 253
+      - interface: avvanta
+        parent: eth0
+        addresses: [172.20.1.131/24]
+        gateway: 172.20.1.254
+        table: 253
+
 - name: Stage a bridge, and an uplink beside others, for network_guard to commit
   ursa.kvmnet.bridge:
     bridges:
@@ -212,7 +243,7 @@ changes:
       description: One of V(create), V(change) and V(delete).
       type: str
     kind:
-      description: One of V(bridge), V(uplink), V(sysctl), V(setting) and V(unit).
+      description: One of V(bridge), V(uplink), V(macvlan), V(sysctl), V(setting) and V(unit).
       type: str
     name:
       description: Its name.
@@ -245,7 +276,7 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _links, _model, _settings, _system
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _links, _macvlans, _model, _settings, _system
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import STAGING_OPTIONS, Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
@@ -271,6 +302,9 @@ UPLINK = {
     "interface": {"type": "str", "required": True},
     "state": STATE,
     "manage": {"type": "bool", "default": False},
+    "optional": {"type": "bool", "default": False},
+    "parent": {"type": "str"},
+    "mac": {"type": "str"},
     "addresses": STRINGS,
     "gateway": {"type": "str"},
     "table": {"type": "int", "default": 254},
@@ -292,6 +326,7 @@ def converge(module: AnsibleModule) -> None:
     extra = {}
     if params["netfilter"] is not None:
         extra["bridge_netfilter"] = _settings.plan_netfilter(params["netfilter"], _system.read_netfilter(), out)
+    _macvlans.plan_arp(wanted.uplinks, _system.read_arp(wanted.uplinks or ()), out)
     if params["foreign"]:
         _settings.plan_foreign(_system.read_foreign(), host, out)
     candidate = Candidate.begin(params["run_id"], params["stage"])

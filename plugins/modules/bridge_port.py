@@ -190,7 +190,7 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _model, _ports, _state, _system
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _port_model, _ports, _state, _system
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import STAGING_OPTIONS, Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
@@ -221,7 +221,7 @@ def converge(module: AnsibleModule) -> None:
     host = _system.read_host()
     candidate = Candidate.begin(params["run_id"], params["stage"])
     out = _state.Outcome()
-    ports = _model.normalise_ports(params["ports"], host.version, out.problems)
+    ports = _port_model.normalise_ports(params["ports"], host.version, out.problems)
     _ports.plan_ports(
         ports,
         host,

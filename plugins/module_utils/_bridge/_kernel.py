@@ -29,6 +29,8 @@ class Link:
     mtu: int = 1500
     mac: str = ""
     master: str | None = None
+    # What a macvlan stands on.
+    parent: str | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
     port: Mapping[str, Any] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ def parse_links(entries: Iterable[Mapping[str, Any]]) -> dict[str, Link]:
             mtu=entry.get("mtu", 1500),
             mac=entry.get("address", ""),
             master=entry.get("master"),
+            parent=entry.get("link"),
             info=detail.get("info_data") or {},
             port=detail.get("info_slave_data") or {} if detail.get("info_slave_kind") == "bridge" else {},
             addresses=_addresses(addresses, local=False),

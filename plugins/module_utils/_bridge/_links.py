@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges import plan_bridge, plan_no_bridge
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._macvlans import plan_no_macvlan, with_macvlans
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import Host, Outcome
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._uplinks import (
     compare_uplink,
@@ -52,9 +53,9 @@ def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> 
 
 
 def _plan_uplinks(uplinks: list[Uplink], carriers: set[str], host: Host, exclusive: bool, out: Outcome) -> None:
-    for uplink in uplinks:
+    for uplink in sorted(uplinks, key=lambda uplink: uplink.parent is not None):
         if not uplink.present:
-            plan_no_uplink(uplink.interface, host, out)
+            _plan_absent(uplink.interface, host, out)
         elif uplink.manage and uplink.interface not in carriers:
             plan_uplink(uplink, host, out)
         elif not uplink.manage:
@@ -71,7 +72,20 @@ def _plan_uplinks(uplinks: list[Uplink], carriers: set[str], host: Host, exclusi
                 continue
             if name not in kept:
                 plan_no_uplink(name, host, out)
+        listed = {uplink.interface for uplink in uplinks}
+        for name in networkd.own_links(host.files, "macvlan"):
+            if name not in listed:
+                plan_no_macvlan(name, host, out)
+                reload_firewall(host, out)
     refuse_default_routes(uplinks, host, out)
+
+
+def _plan_absent(name: str, host: Host, out: Outcome) -> None:
+    if name in networkd.own_links(host.files, "macvlan"):
+        plan_no_macvlan(name, host, out)
+        reload_firewall(host, out)
+    else:
+        plan_no_uplink(name, host, out)
 
 
 def plan_links(wanted: Wanted, host: Host, exclusive: bool) -> Outcome:
@@ -84,6 +98,7 @@ def plan_links(wanted: Wanted, host: Host, exclusive: bool) -> Outcome:
     """
     # What is wrong by itself is reported together with what is wrong on this host.
     out = Outcome(problems=list(wanted.problems))
+    wanted = with_macvlans(wanted, host, out)
     carriers = _plan_bridges(wanted, host, exclusive, out)
     if wanted.uplinks is not None:
         _plan_uplinks(wanted.uplinks, carriers, host, exclusive, out)

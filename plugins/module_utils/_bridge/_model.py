@@ -26,13 +26,10 @@ MAX_PORTS = 1023
 TABLE_MAIN = 254
 # Looked up last, after everything that Shorewall's providers put into tables of their own.
 TABLE_DEFAULT = 253
-# No released networkd of Debian 12 or 13 locks a port.
-LOCKED_SINCE = 258
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _SOURCE = re.compile(r"(?P<variable>\w+)\[(?P<index>\d+)\](\.(?P<key>\w+))?")
-_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*|[0-9]+")
 _RESERVED_NAMES = ("all", "default", "lo")
 
 
@@ -79,6 +76,14 @@ class Uplink:
     table6: int = TABLE_MAIN
     dns: tuple[str, ...] = ()
     mtu: int | None = None
+    # Whether the host does without it while its interface is not there.
+    optional: bool = False
+    # Set for a macvlan: what it stands on, and its own MAC.
+    parent: str | None = None
+    mac: str = ""
+    # The macvlans that stand on it, and whether that is all it is for.
+    macvlans: tuple[str, ...] = ()
+    bare: bool = False
 
     @property
     def shared_out(self) -> bool:
@@ -110,6 +115,7 @@ class Bridge:
     multicast_snooping: bool | None = None
     # Set when the bridge itself is an uplink, as on a host with a single network card.
     uplink: Uplink | None = None
+    macvlans: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,8 @@ class Wanted:
     problems: list[Problem] = field(default_factory=list)
 
 
-def _check_name(where: Place, key: str, value: object, problems: list[Problem]) -> str:
+def check_name(where: Place, key: str, value: object, problems: list[Problem]) -> str:
+    """Return the name of an interface."""
     name = str(value)
     ok = (
         _NAME.fullmatch(name) and len(name) <= INTERFACE_NAME_MAX and not name.isdigit() and name not in _RESERVED_NAMES
@@ -161,7 +168,8 @@ def _check_name(where: Place, key: str, value: object, problems: list[Problem]) 
     return name
 
 
-def _check_range(where: Place, entry: Entry, key: str, low: int, high: int, problems: list[Problem]) -> int | None:
+def check_range(where: Place, entry: Entry, key: str, low: int, high: int, problems: list[Problem]) -> int | None:
+    """Return a number of an entry."""
     value = entry.get(key)
     if value is not None and not low <= value <= high:
         problems.append(where.problem(key, value, f"{low} to {high}"))
@@ -197,13 +205,14 @@ def _unique(entries: Iterable[tuple[Place, str, str]], problems: list[Problem]) 
             problems.append(where.problem(key, name, f"a name used once; {first} has it as well"))
 
 
-def _normalise(
+def normalise(
     option: str,
     entries: list[Entry] | None,
     build: Callable[[Place, Entry, list[Problem]], Any],
     key: str,
     problems: list[Problem],
 ) -> list[Any] | None:
+    """Return a list of entries in their own classes; no two may have one name."""
     if entries is None:
         return None
     found = [build(place(option, index, entry.get("source")), entry, problems) for index, entry in enumerate(entries)]
@@ -211,8 +220,15 @@ def _normalise(
     return found
 
 
+def _mac(where: Place, entry: Entry, derived_from: str, problems: list[Problem]) -> str:
+    mac = str(entry.get("mac") or derive_mac(derived_from)).lower().replace("-", ":")
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        problems.append(where.problem("mac", entry.get("mac"), "a unicast MAC such as 52:54:00:12:34:56"))
+    return mac
+
+
 def _bridge(where: Place, entry: Entry, machine: str, problems: list[Problem]) -> Bridge:
-    name = _check_name(where, "name", entry["name"], problems)
+    name = check_name(where, "name", entry["name"], problems)
     if entry.get("state") == "absent":
         return Bridge(name, where, present=False)
     stp = bool(entry.get("stp"))
@@ -223,22 +239,20 @@ def _bridge(where: Place, entry: Entry, machine: str, problems: list[Problem]) -
         problems.append(where.problem("forward_delay", delay, "2 to 30 seconds with stp, which the kernel demands"))
     elif not 0 <= delay <= 30:
         problems.append(where.problem("forward_delay", delay, "0 to 30 seconds"))
-    mac = str(entry.get("mac") or derive_mac(f"{machine}/{name}")).lower().replace("-", ":")
-    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        problems.append(where.problem("mac", entry.get("mac"), "a unicast MAC such as 52:54:00:12:34:56"))
+    mac = _mac(where, entry, f"{machine}/{name}", problems)
     addresses = [_interface_address(where, "addresses", value, problems) for value in entry.get("addresses") or ()]
     return Bridge(
         name=name,
         where=where,
         addresses=tuple(dict.fromkeys(address for address in addresses if address)),
         mac=mac,
-        mtu=_check_range(where, entry, "mtu", 576, 65535, problems),
+        mtu=check_range(where, entry, "mtu", 576, 65535, problems),
         stp=stp,
         forward_delay=delay,
-        hello_time=_check_range(where, entry, "hello_time", 1, 10, problems),
-        max_age=_check_range(where, entry, "max_age", 6, 40, problems),
-        ageing_time=_check_range(where, entry, "ageing_time", 0, 1_000_000, problems),
-        priority=_check_range(where, entry, "priority", 0, 65535, problems),
+        hello_time=check_range(where, entry, "hello_time", 1, 10, problems),
+        max_age=check_range(where, entry, "max_age", 6, 40, problems),
+        ageing_time=check_range(where, entry, "ageing_time", 0, 1_000_000, problems),
+        priority=check_range(where, entry, "priority", 0, 65535, problems),
         multicast_snooping=entry.get("multicast_snooping"),
     )
 
@@ -270,15 +284,34 @@ def _gateway6(where: Place, value: object, addresses: tuple[str, ...], problems:
     return str(gateway)
 
 
-def _uplink(where: Place, entry: Entry, problems: list[Problem]) -> Uplink:
-    interface = _check_name(where, "interface", entry["interface"], problems)
+def own_key(where: Place, key: str) -> str:
+    """Return what the user wrote: an uplink in the inventory gives its macvlan a name, and names what it stands on."""
+    return key if where.variable == "uplinks" else {"interface": "name", "parent": "interface"}[key]
+
+
+def _parent(where: Place, entry: Entry, interface: str, problems: list[Problem]) -> str | None:
+    if entry.get("parent") is None:
+        if entry.get("mac") is not None:
+            problems.append(where.problem("mac", entry["mac"], "no mac without a parent: only a macvlan is given one"))
+        return None
+    key = own_key(where, "parent")
+    parent = check_name(where, key, entry["parent"], problems)
+    if parent == interface:
+        problems.append(where.problem(key, parent, "another interface than the macvlan itself"))
+    return parent
+
+
+def _uplink(where: Place, entry: Entry, machine: str, problems: list[Problem]) -> Uplink:
+    name_key = "interface" if entry.get("parent") is None else own_key(where, "interface")
+    interface = check_name(where, name_key, entry["interface"], problems)
     if entry.get("state") == "absent":
         return Uplink(interface, where, present=False)
+    parent = _parent(where, entry, interface, problems)
     given = [str(value) for value in entry.get("addresses") or ()]
     found = [_interface_address(where, "address", value, problems) for value in given if value != "dhcp"]
     addresses = tuple(dict.fromkeys(address for address in found if address))
     dhcp = "dhcp" in given
-    manage = bool(entry.get("manage"))
+    manage = bool(entry.get("manage")) or parent is not None
     if manage and not given:
         problems.append(
             where.problem("address", None, "an address with its prefix or 'dhcp', because the uplink is managed")
@@ -298,11 +331,14 @@ def _uplink(where: Place, entry: Entry, problems: list[Problem]) -> Uplink:
         dhcp=dhcp,
         gateway=None if static is None else _gateway(where, static, () if dhcp else addresses, problems),
         dhcp_gateway=dhcp_gateway,
-        table=_check_range(where, entry, "table", 1, 4294967295, problems) or TABLE_MAIN,
+        table=check_range(where, entry, "table", 1, 4294967295, problems) or TABLE_MAIN,
         gateway6=None if six is None else _gateway6(where, six, addresses, problems),
-        table6=_check_range(where, entry, "table6", 1, 4294967295, problems) or TABLE_MAIN,
+        table6=check_range(where, entry, "table6", 1, 4294967295, problems) or TABLE_MAIN,
         dns=tuple(_dns(where, value, problems) for value in entry.get("dns") or ()),
-        mtu=_check_range(where, entry, "mtu", 576, 65535, problems),
+        mtu=check_range(where, entry, "mtu", 576, 65535, problems),
+        optional=bool(entry.get("optional")),
+        parent=parent,
+        mac="" if parent is None else _mac(where, entry, f"{machine}/{interface}", problems),
     )
 
 
@@ -324,59 +360,10 @@ def normalise_links(bridges: list[Entry] | None, uplinks: list[Entry] | None, ma
     """
     wanted = Wanted()
     problems = wanted.problems
-    wanted.bridges = _normalise(
+    wanted.bridges = normalise(
         "bridges", bridges, lambda at, entry, found: _bridge(at, entry, machine, found), "name", problems
     )
-    wanted.uplinks = _normalise("uplinks", uplinks, _uplink, "interface", problems)
+    wanted.uplinks = normalise(
+        "uplinks", uplinks, lambda at, entry, found: _uplink(at, entry, machine, found), "interface", problems
+    )
     return wanted
-
-
-def _port(where: Place, entry: Entry, networkd: int, problems: list[Problem]) -> Port:
-    name = _check_name(where, "name", entry["name"], problems)
-    if entry.get("state") == "absent":
-        return Port(name, where, present=False, type=entry.get("type") or "tap")
-    kind = entry.get("type") or "tap"
-    if not entry.get("bridge"):
-        problems.append(where.problem("bridge", None, "the bridge that the port belongs to"))
-    for key in ("user", "group", "queues"):
-        if kind != "tap" and entry.get(key) is not None:
-            problems.append(where.problem(key, entry[key], "only for a port of type tap"))
-    for key in ("user", "group"):
-        if entry.get(key) is not None and not _USER.fullmatch(str(entry[key])):
-            problems.append(where.problem(key, entry[key], f"the name or number of a {key}"))
-    queues = _check_range(where, entry, "queues", 1, 256, problems) or 1
-    if entry.get("locked") is not None and networkd < LOCKED_SINCE:
-        problems.append(
-            where.problem(
-                "locked",
-                entry["locked"],
-                f"nothing on this host: systemd-networkd {networkd} cannot lock a port, so it would stand open "
-                f"after the next boot; {LOCKED_SINCE} can",
-            )
-        )
-    return Port(
-        name=name,
-        where=where,
-        bridge=str(entry.get("bridge") or ""),
-        type=kind,
-        # A tap without an owner can be opened by every user of the host; libvirt opens it as root.
-        user=str(entry.get("user") or "root") if kind == "tap" else None,
-        group=entry.get("group") if kind == "tap" else None,
-        multi_queue=queues > 1,
-        isolated=bool(entry.get("isolated")),
-        hairpin=bool(entry.get("hairpin")),
-        learning=entry.get("learning") is not False,
-        guard=bool(entry.get("guard")),
-        root_block=bool(entry.get("root_block")),
-        locked=entry.get("locked"),
-        cost=_check_range(where, entry, "cost", 1, 65535, problems),
-        priority=_check_range(where, entry, "priority", 0, 63, problems),
-        mtu=_check_range(where, entry, "mtu", 576, 65535, problems),
-    )
-
-
-def normalise_ports(ports: list[Entry], networkd: int, problems: list[Problem]) -> list[Port]:
-    """Normalise what the bridge_port module was given; C(networkd) is the host's version."""
-    return (
-        _normalise("ports", ports, lambda at, entry, found: _port(at, entry, networkd, found), "name", problems) or []
-    )

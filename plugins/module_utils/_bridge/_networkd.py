@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Bridge, Port, Uplink
 
-    Owner = Literal["bridge", "uplink", "port"]
+    Owner = Literal["bridge", "uplink", "port", "macvlan"]
 
 DIRECTORY = "/etc/systemd/network"
 PREFIX = "50-kvmnet-"
 # Where networkd looks, the first directory winning over the same name in a later one.
 DIRECTORIES = (DIRECTORY, "/run/systemd/network", "/usr/local/lib/systemd/network", "/usr/lib/systemd/network")
 
-_MARK = re.compile(r"# ursa\.kvmnet (bridge|uplink|port)\b")
+_MARK = re.compile(r"# ursa\.kvmnet (bridge|uplink|port|macvlan)\b")
 
 Sections = list[tuple[str, list[tuple[str, str]]]]
 
@@ -160,13 +161,17 @@ def _default_route(uplink: Uplink) -> Sections:
 
 def _uplink_network(uplink: Uplink, addresses: Iterable[str]) -> list[tuple[str, str]]:
     """Return the [Network] settings of an uplink; if the address went with the cable, so would Shorewall's tables."""
-    settings = _quiet(addresses)
+    settings = [*_quiet(addresses), *_stacked(uplink.macvlans)]
     if uplink.dhcp:
         settings += [("DHCP", "ipv4"), ("IgnoreCarrierLoss", "yes"), ("KeepConfiguration", "dhcp-on-stop")]
     else:
         settings.append(("ConfigureWithoutCarrier", "yes"))
     settings += [("Address", address) for address in addresses]
     return settings + [("DNS", server) for server in uplink.dns]
+
+
+def _stacked(macvlans: Iterable[str]) -> list[tuple[str, str]]:
+    return [("MACVLAN", name) for name in macvlans]
 
 
 def _online(uplink: Uplink) -> str:
@@ -183,14 +188,20 @@ def _link(online: str, mtu: int | None) -> list[tuple[str, str]]:
 def render_uplink(uplink: Uplink) -> str:
     """Return the .network of a managed uplink."""
     return _render(
-        "uplink",
+        "uplink" if uplink.parent is None else "macvlan",
         [
             ("Match", [("Name", uplink.interface)]),
             ("Link", _link(_online(uplink), uplink.mtu)),
             ("Network", _uplink_network(uplink, uplink.addresses)),
-            *_default_route(uplink),
+            *([] if uplink.bare else _default_route(uplink)),
         ],
     )
+
+
+def render_macvlan_netdev(uplink: Uplink) -> str:
+    """Return the .netdev of a macvlan; in mode bridge those on one card reach each other."""
+    link = [("Name", uplink.interface), ("Kind", "macvlan"), ("MACAddress", uplink.mac)]
+    return _render("macvlan", [("NetDev", link), ("MACVLAN", [("Mode", "bridge")])])
 
 
 def render_bridge_netdev(bridge: Bridge) -> str:
@@ -222,11 +233,11 @@ def render_bridge_network(bridge: Bridge) -> str:
             [
                 match,
                 ("Link", _link(_online(bridge.uplink), bridge.mtu or bridge.uplink.mtu)),
-                ("Network", _uplink_network(bridge.uplink, addresses)),
+                ("Network", _uplink_network(replace(bridge.uplink, macvlans=bridge.macvlans), addresses)),
                 *_default_route(bridge.uplink),
             ],
         )
-    settings = [("ConfigureWithoutCarrier", "yes"), *_quiet(bridge.addresses)]
+    settings = [("ConfigureWithoutCarrier", "yes"), *_quiet(bridge.addresses), *_stacked(bridge.macvlans)]
     settings += [("Address", address) for address in bridge.addresses]
     return _render("bridge", [match, ("Link", _link("no-carrier", bridge.mtu)), ("Network", settings)])
 

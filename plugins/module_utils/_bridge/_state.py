@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 ORDER_UNIT = 26
 ORDER_REMAKE = 28
 ORDER_NETWORKD = 30
-ORDER_SETTLE = 31
-ORDER_RESTART = 32
+ORDER_LINK = 31
+ORDER_SETTLE = 32
+ORDER_RESTART = 33
 ORDER_IP = 35
 
 NETWORKD_UNIT = "systemd-networkd.service"
@@ -46,6 +47,8 @@ class Host:
     version: int = 252
     enabled: bool = True
     firewalls: tuple[Family, ...] = ()
+    # Cards of a wireless network.
+    wireless: frozenset[str] = frozenset()
 
 
 @dataclass

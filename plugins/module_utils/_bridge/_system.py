@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _foreign, _kernel, _settings
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _foreign, _kernel, _macvlans, _settings
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import NETWORKD_UNIT, Host
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
@@ -23,6 +23,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family imp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Uplink
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import Outcome
     from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
     from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import Family
@@ -135,7 +136,19 @@ def read_host() -> Host:
         version=networkd_version(),
         enabled=any((units / wants / NETWORKD_UNIT).is_symlink() for wants in _WANTS),
         firewalls=tuple(_firewalls()),
+        wireless=frozenset(path.parent.name for path in Path("/sys/class/net").glob("*/phy80211")),
     )
+
+
+def read_arp(uplinks: Iterable[Uplink]) -> _macvlans.Arp:
+    """Read how the kernel answers for the addresses of macvlans and what they stand on."""
+    values = {}
+    names = {name for uplink in uplinks if uplink.parent for name in (uplink.interface, uplink.parent)}
+    for key in _macvlans.arp_values(sorted(names), []):
+        path = Path("/proc/sys", key)
+        if path.is_file():
+            values[key] = int(path.read_text(encoding="ascii"))
+    return _macvlans.Arp(values, _texts([Path(_macvlans.ARP_PATH)]).get(_macvlans.ARP_PATH))
 
 
 def read_netfilter() -> _settings.Netfilter:

@@ -19,7 +19,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges impor
     mtu_lines,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import matches, visible
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import TABLE_MAIN
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._macvlans import make_macvlan
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import TABLE_MAIN, own_key
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_SETTLE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem, compare
 
@@ -66,6 +67,12 @@ def _want(uplink: Uplink) -> dict[str, object]:
         "gateway": "dhcp" if uplink.dhcp_gateway else uplink.gateway,
         "table": uplink.table,
     }
+    if uplink.bare:
+        want = {"addresses": [], "table": uplink.table}
+    if uplink.parent is not None:
+        want |= {"mac": uplink.mac, "parent": uplink.parent}
+    if uplink.macvlans:
+        want["macvlans"] = list(uplink.macvlans)
     if uplink.mtu is not None:
         want["mtu"] = uplink.mtu
     return want
@@ -79,7 +86,10 @@ def _have(host: Host, uplink: Uplink, link: Link, same_file: bool) -> dict[str, 
     if uplink.dhcp and (same_file or link.dynamic):
         addresses.append("dhcp")
     have: dict[str, object] = {"addresses": addresses, "mtu": link.mtu, "up": link.up}
+    have |= {"mac": link.mac, "parent": link.parent, "macvlans": _made_on(host, uplink)}
     in_main = _gateways(host, uplink, main_only=True)
+    if uplink.bare:
+        return {**have, "table": TABLE_MAIN if in_main else uplink.table}
     if same_file and (uplink.shared_out or uplink.dhcp):
         table = TABLE_MAIN if uplink.shared_out and in_main else uplink.table
         return {**have, "gateway": want["gateway"], "table": table}
@@ -93,11 +103,22 @@ def _have(host: Host, uplink: Uplink, link: Link, same_file: bool) -> dict[str, 
     return {**have, "gateway": gateway, "table": TABLE_MAIN if in_main else None}
 
 
-def _with_name_servers(uplink: Uplink, host: Host, link: Link) -> Uplink:
+def _made_on(host: Host, uplink: Uplink) -> list[str]:
+    """Return the macvlans that our live file has made on an uplink, in its order."""
+    settings = networkd.parse(host.files.get(networkd.network_path(uplink.interface), ""))
+    return [setting.value for setting in settings if (setting.section, setting.key) == ("Network", "MACVLAN")]
+
+
+def _with_name_servers(uplink: Uplink, host: Host, out: Outcome) -> Uplink:
     """Keep the name servers of the file that ours takes the place of: without them the host resolves nothing."""
-    if uplink.dns or uplink.dhcp:
+    if uplink.dns or uplink.dhcp or uplink.bare:
         return uplink
-    files = [text for _path, text in visible(host.files) if matches(text, uplink.interface, link)]
+    name = uplink.interface
+    below = networkd.parse(out.files.get(networkd.network_path(uplink.parent or "")) or "")
+    if uplink.parent and not any(setting.key in ("Address", "DHCP") for setting in below):
+        # What it stands on has no address any more, so nobody is asked from there.
+        name = uplink.parent
+    files = [text for _path, text in visible(host.files) if matches(text, name, host.links.get(name))]
     text = host.files.get(networkd.network_path(uplink.interface)) or next(iter(files), "")
     found = [setting.value for setting in networkd.parse(text) if (setting.section, setting.key) == ("Network", "DNS")]
     return replace(uplink, dns=tuple(server for value in found for server in value.split()))
@@ -107,31 +128,33 @@ def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
     """Plan one uplink that is ours."""
     name = uplink.interface
     link = host.links.get(name)
-    if link is None:
-        out.problems.append(
-            uplink.where.problem("interface", name, f"an interface of this host: {', '.join(_cards(host))}")
-        )
+    key = "interface" if uplink.parent is None else own_key(uplink.where, "interface")
+    if link is None and uplink.parent is None and not uplink.optional:
+        out.problems.append(uplink.where.problem(key, name, f"an interface of this host: {', '.join(_cards(host))}"))
         return
     path = networkd.network_path(name)
     owner = networkd.owner(host.files.get(path, ""))
-    if owner not in (None, "uplink"):
-        out.problems.append(
-            uplink.where.problem(
-                "interface", name, f"an interface that is no {owner} of ours, or a bridge that is given as well"
-            )
-        )
+    if owner not in (None, "uplink" if uplink.parent is None else "macvlan"):
+        allowed = f"an interface that is no {owner} of ours, or a bridge that is given as well"
+        out.problems.append(uplink.where.problem(key, name, allowed))
         return
-    out.claimed(host, uplink.where, "interface", name, passive=True)
-    text = networkd.render_uplink(_with_name_servers(uplink, host, link))
-    rewritten = out.write(host, path, text)
-    change = compare("uplink", name, _have(host, uplink, link, not rewritten), {**_want(uplink), "up": True})
-    if change is None and rewritten:
-        change = Change("change", "uplink", name, file_changes(host, {path: text}))
+    out.claimed(host, uplink.where, key, name, passive=True)
+    files = {path: networkd.render_uplink(_with_name_servers(uplink, host, out))}
+    if uplink.parent is not None:
+        files[networkd.netdev_path(name)] = networkd.render_macvlan_netdev(uplink)
+    rewritten = sum(out.write(host, where, text) for where, text in files.items()) > 0
+    change = _change(uplink, host, link, files, rewritten, out)
     out.plan.add(change)
     if change is None:
         return
     if rewritten:
-        out.networkd([name])
+        out.networkd([name] if link is not None and uplink.parent is None else ())
+    if link is None and not _will_be(uplink.parent or name, host, out):
+        # networkd does the rest once it is plugged in.
+        return
+    if uplink.parent is not None:
+        make_macvlan(uplink, link, host, out)
+    if (rewritten or link is None) and not (uplink.dhcp and link is not None and not link.carrier):
         settle(out, name)
     out.ip(
         f"link set dev {name} up",
@@ -144,6 +167,37 @@ def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
     elif uplink.gateway:
         out.ip(f"route replace default via {uplink.gateway} dev {name} proto static")
     reload_firewall(host, out)
+
+
+def _will_be(name: str, host: Host, out: Outcome) -> bool:
+    """Whether an interface is there, or is made by this plan."""
+    return name in host.links or out.files.get(networkd.netdev_path(name)) is not None
+
+
+def _change(
+    uplink: Uplink, host: Host, link: Link | None, files: dict[str, str], rewritten: bool, out: Outcome
+) -> Change | None:
+    """Return how the host differs; an interface that is not there is no difference, but is said."""
+    name = uplink.interface
+    kind = "uplink" if uplink.parent is None else "macvlan"
+    if link is not None:
+        change = compare(kind, name, _have(host, uplink, link, not rewritten), {**_want(uplink), "up": True})
+        if change is None and rewritten:
+            change = Change("change", kind, name, file_changes(host, files))
+        return change
+    below = uplink.parent or name
+    if _will_be(below, host, out):
+        return compare(kind, name, None, _want(uplink))
+    if not uplink.bare:
+        out.warnings.append(f"{uplink.where}: this host has no interface {below} now; {name} is configured when it has")
+    if not rewritten:
+        return None
+    new = all(path not in host.files for path in files)
+    note = f"as soon as there is an interface {below}"
+    options: dict[str, tuple[object, object]] = {} if new else file_changes(host, files)
+    if new:
+        options = {key: (None, value) for key, value in _want(uplink).items()}
+    return Change("create" if new else "change", kind, name, options, note)
 
 
 def plan_no_uplink(name: str, host: Host, out: Outcome) -> None:

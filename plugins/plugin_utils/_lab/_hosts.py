@@ -63,6 +63,9 @@ class Port:
     dhcp: bool = False
     primary: bool = False
     point_to_point: bool = False
+    # The macvlans on it: the address of each, None for one that asks for it.
+    macvlans: dict[str, IPv4Address | None] = field(default_factory=dict)
+    plugged: bool = True
     label: str | None = None
     wire: str = ""
     mac: str = ""
@@ -77,6 +80,16 @@ class Port:
         self.addresses.append(address)
         if boot:
             self.boot.append(address)
+
+    def serves(self, gateway: Gateway) -> bool:
+        """Whether a gateway hands out addresses here: that of an uplink that asks, else the first one."""
+        asking = [name for name, address in self.macvlans.items() if address is None]
+        named = [g for g in self.gateways if g.uplink in asking]
+        return self.dhcp or (bool(asking) and gateway in (named or self.gateways[:1] or [gateway]))
+
+    def target(self, uplink: str) -> IPv4Address | None:
+        """The address of its own by which the host is reached over an uplink."""
+        return self.macvlans.get(uplink)
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,8 @@ def read_host(name: str, variables: Mapping[str, Any]) -> Host:
     _read_guests(host)
     for interface, label in (variables.get("lab_wires") or {}).items():
         host.port(interface).label = str(label)
+    for interface in variables.get("lab_unplugged") or []:
+        host.port(str(interface)).plugged = False
     return host
 
 
@@ -197,13 +212,17 @@ def _read_uplinks(host: Host, bridges: Mapping[str, str]) -> None:
         port = host.port(bridges.get(name, name))
         port.primary |= bool(uplink.get("primary"))
         given = uplink.get("address")
+        macvlan = uplink.get("sharing") == "macvlan"
+        # Before there is a macvlan, its address is on the card, if nothing else is
+        boot = not (macvlan and (name in direct or port.boot or port.dhcp))
         if given == "dhcp":
-            port.dhcp = True
+            port.dhcp |= boot
         elif given:
             address = _interface(host, "kvmnet_uplinks", index, given)
             if address is not None:
-                boot = uplink.get("sharing") != "macvlan" or name not in direct
                 port.add(address, boot=boot and not port.boot)
+        if macvlan:
+            port.macvlans[str(uplink.get("name"))] = port.addresses[-1].ip if given and given != "dhcp" else None
         address6 = _interface6(host, "kvmnet_uplinks", index, uplink.get("address6"))
         if address6 is not None:
             port.addresses6.append(address6)

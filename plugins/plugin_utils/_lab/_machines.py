@@ -46,7 +46,7 @@ def machine(host: Host, dns: IPv4Address, settings: Mapping[str, Any]) -> dict[s
         "machine_id": uuid.uuid5(uuid.NAMESPACE_DNS, f"{host.name}.kvmnet").hex,
         "address": str(host.management),
         "nics": [
-            {"name": p.interface, "wire": p.wire, "mac": p.mac, "addresses": []}
+            {"name": p.interface, "wire": p.wire, "mac": p.mac, "addresses": [], "plugged": p.plugged}
             for p in sorted(host.ports.values(), key=lambda p: p.interface)
         ],
         "files": _network_files(list(host.ports.values()), dns),
@@ -104,7 +104,9 @@ def _network_files(ports: Sequence[Port], dns: IPv4Address) -> dict[str, str]:
     for port in ports:
         if not port.boot and not port.dhcp and not port.addresses6:
             continue
-        lines = ["# Written at installation", "[Match]", f"Name={port.interface}", "", "[Network]"]
+        lines = ["# Written at installation", "[Match]", f"Name={port.interface}", ""]
+        lines += [] if port.plugged else ["[Link]", "RequiredForOnline=no", ""]
+        lines.append("[Network]")
         lines += ["DHCP=ipv4"] if port.dhcp else [f"Address={a}" for a in port.boot]
         if port is first and not port.dhcp:
             best = sorted(port.gateways, key=lambda g: not g.primary)[0]

@@ -140,14 +140,15 @@ class Router:
             station.routes.append(f"::/0 via {near6} dev wan")
             for destination, hop in self.reachable6().items():
                 station.routes.append(f"{destination} via {hop} dev lan" if hop else f"{destination} dev lan")
-        if any(port.dhcp for _h, port, _g in self.users):
+        if any(port.serves(gateway) for _h, port, gateway in self.users):
             station.programs.append(self._dhcp(subnet, dns, lease_file))
         return station
 
     def _translation(self) -> str:
         forwards: dict[tuple[str, str], str] = {}
         for host, port, gateway in self.users:
-            target = next((str(a.ip) for a in port.addresses if self.wire.prefix(a.ip)), None)
+            target = str(port.target(gateway.uplink) or "") or None
+            target = target or next((str(a.ip) for a in port.addresses if self.wire.prefix(a.ip)), None)
             target = target or (str(host.management) if port.dhcp and host.management else None)
             for publication in host.publications if target else []:
                 if publication.uplink in (None, gateway.uplink):

@@ -122,14 +122,17 @@ def find_routers(hosts: Sequence[Host], wires: Sequence[Wire], names: set[str]) 
 
 def _unnamed_gateway(port: Port, wire: Wire, used: set[IPv4Address]) -> list[Gateway]:
     """The next hop of an uplink that names none: the gateway that others name, or the far end of a line."""
-    if not (port.dhcp or port.point_to_point) or not wire.subnets:
+    asks = port.dhcp or None in port.macvlans.values()
+    if not (asks or port.point_to_point) or not wire.subnets:
         return []
     named = [
         g for p in wire.ports for g in p.gateways if all(g.address != a.ip for q in wire.ports for a in q.addresses)
     ]
-    if port.dhcp and named:
+    if asks and named:
         return named[:1]
-    free = next((a for a in wire.subnets[0].hosts() if a not in used), None)
+    # A line may have an address at either end and no network
+    near = wire.subnets[0].supernet() if wire.subnets[0].prefixlen == 32 else wire.subnets[0]
+    free = next((a for a in near.hosts() if a not in used), None)
     return [] if free is None else [Gateway(free, f"{port.host}-{port.interface}", True, None)]
 
 

@@ -14,10 +14,11 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from ._guests import check_across, check_guests, check_users
 from ._ipv6 import check_ipv6
-from ._links import check_networks, check_uplinks
+from ._links import check_networks
 from ._read import Host
 from ._rules import check_address_lists, check_policies, check_rules
 from ._schema import VARIABLES
+from ._uplinks import check_uplinks
 
 _ORDER = {variable.name: position for position, variable in enumerate(VARIABLES)}
 _CHECKS = (

@@ -15,6 +15,7 @@ from itertools import combinations
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from ._read import Host, Row
+from ._uplinks import link_of
 
 # Guests make their addresses out of a prefix of this length, and of no other
 _PREFIX = 64
@@ -51,11 +52,12 @@ def _shared(uplinks: list[Row]) -> Iterator[Problem]:
     """Uplinks on one interface are told apart by what IPv6 does not have."""
     seen: dict[str, Row] = {}
     for row in uplinks:
-        if row["address6"] is None or row["interface"] is None:
+        link = link_of(row)
+        if row["address6"] is None or link is None:
             continue
-        first = seen.setdefault(row["interface"], row)
+        first = seen.setdefault(link, row)
         if first is not row:
-            allowed = f"no IPv6 address: only one uplink on {row['interface']} can have one, and {first.place} has"
+            allowed = f"no IPv6 address: only one uplink on {link} can have one, and {first.place} has"
             yield row.problem("address6", allowed)
 
 

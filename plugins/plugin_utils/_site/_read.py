@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,22 @@ class Host:
     rules: list[Row] | None = None
     address_lists: list[Row] | None = None
     problems: list[Problem] = field(default_factory=list)
+
+
+def repeated(
+    rows: Iterable[Row], key: str, identity: Callable[[Any], Hashable] = lambda value: value
+) -> Iterator[tuple[Row, Row]]:
+    """Yield each row whose key has a value that stood in an earlier row, with that row."""
+    seen: dict[Hashable, Row] = {}
+    for row in rows:
+        value = row[key]
+        if value is None:
+            continue
+        mine = identity(value)
+        if mine in seen:
+            yield row, seen[mine]
+        else:
+            seen[mine] = row
 
 
 def hint(name: str, known: Iterable[str], cutoff: float = _CLOSE_KEY) -> str | None:

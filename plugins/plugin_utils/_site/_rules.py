@@ -18,9 +18,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from . import _types as t
 from ._actions import LIMITED, is_call, verdict
 from ._guests import names
-from ._links import FIREWALL_ZONE, UPLINK_ZONE, repeated, zone_of
-from ._read import Host, Row, hint
-from ._schema import PORT_PROTOCOLS
+from ._links import FIREWALL_ZONE, UPLINK_ZONE, zone_of
+from ._read import Host, Row, hint, repeated
+from ._uplink_keys import PORT_PROTOCOLS
 
 # An IPv6 network, and a port
 _BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](/\d+)?(?:(:)(\d+))?")

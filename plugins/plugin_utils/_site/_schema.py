@@ -18,10 +18,8 @@ from . import _types as t
 from ._actions import ACTION, LOG, RATE
 from ._logins import SSH_KEY, USER
 from ._types import Key, Kind, ListOf, Table
+from ._uplink_keys import PORT_PROTOCOLS, UPLINKS
 
-# PROVIDER_BITS is 8; 250 and 253 to 255 are the kernel's and Shorewall's own tables.
-NUMBERS_TAKEN = (250, 253, 254, 255)
-PORT_PROTOCOLS = ("tcp", "udp", "sctp", "dccp")
 PROTOCOLS = (*PORT_PROTOCOLS, "icmp", "igmp", "gre", "esp", "ah", "ospf", "vrrp", "all")
 POLICY_ACTIONS = ("ACCEPT", "DROP", "REJECT")
 
@@ -39,85 +37,6 @@ MANAGEMENT = Table(
         Key("port", t.PORT, "The port of SSH.", default="22"),
     ),
     name="mapping",
-)
-
-SERVICES = Table(
-    (
-        Key("proto", _PROTO, "Protocol.", required=True),
-        Key("port", t.PORTS, "Destination port.", required=True),
-    )
-)
-
-UPLINKS = Table(
-    (
-        Key(
-            "name",
-            t.PROVIDER,
-            "Name of the provider, unique on the host regardless of case. It becomes the name of a routing table.",
-            required=True,
-        ),
-        Key("interface", t.INTERFACE, "Interface that leads to it.", required=True),
-        Key(
-            "address",
-            t.either("address with prefix length, or `dhcp`", "dhcp", t.CIDR),
-            "The host's address there. Absent: the uplink shares the address of another uplink on the same "
-            "interface, or its interface gets one from its peer (PPP).",
-        ),
-        Key(
-            "gateway",
-            t.either("address, or `dhcp`", "dhcp", t.ADDRESS),
-            "The provider's gateway. Absent: point-to-point.",
-        ),
-        Key(
-            "address6",
-            t.CIDR6,
-            "The host's IPv6 address there. With one anywhere, IPv6 is let through as the zones and policies say; "
-            "without any it is closed.",
-        ),
-        Key(
-            "gateway6",
-            t.ADDRESS6,
-            "The provider's IPv6 gateway, often a link-local one such as `fe80::1`.",
-        ),
-        Key(
-            "gateway_mac",
-            ListOf(t.either("MAC address, or `learn`", "learn", t.MAC), least=1, single=True),
-            "MAC addresses of the gateway, where several uplinks share an interface. `learn`: asked for on the "
-            "host, once, and pinned.",
-            default="`learn`",
-        ),
-        Key(
-            "manage",
-            t.BOOL,
-            "Whether the interface's address is set by this collection. Otherwise it is only compared.",
-            default="false",
-        ),
-        Key(
-            "sharing",
-            t.choice("address", note="; macvlan comes with the Multi-ISP release"),
-            "How uplinks share an interface: by one address, the gateways told apart by their MAC. A later "
-            "release adds `macvlan`, an interface of its own for each.",
-            default="address",
-        ),
-        Key(
-            "number",
-            t.integer(1, 252, note=", and not 250", without=NUMBERS_TAKEN),
-            "Number of the provider, its routing table and its mark. Unique on the host.",
-        ),
-        Key(
-            "primary",
-            t.BOOL,
-            "Whether it carries all traffic that nothing sends elsewhere. With several uplinks at least one is "
-            "primary or has a weight.",
-            default="true for an only uplink, else false",
-        ),
-        Key("fallback", t.BOOL, "Whether it carries traffic only while no primary uplink works.", default="false"),
-        Key("weight", t.integer(1, 255), "Its share, beside other uplinks that have a weight or are primary."),
-        Key("destinations", ListOf(t.NETWORK), "Networks and addresses that are reached by this uplink."),
-        Key("sources", ListOf(t.NETWORK), "Networks and addresses whose traffic takes this uplink."),
-        Key("services", ListOf(SERVICES), "Services that take this uplink, when the host itself asks for them."),
-        Key("targets", ListOf(t.ADDRESS), "Addresses beyond the gateway that tell whether the uplink works."),
-    )
 )
 
 NETWORKS = Table(

@@ -343,6 +343,16 @@ class TestProviders:
             ("eth1", None, "detect", None, ["track", "fallback"]),
         ]
 
+    def test_one_that_keeps_its_address_keeps_its_table(self) -> None:
+        """Without an address, or a gateway, Shorewall fails to start a persistent provider."""
+        uplinks = [
+            COMCAST | {"manage": True},
+            SEPARATE[1] | {"manage": True},
+            {"name": "line", "interface": "ppp0", "address": "10.0.0.1/32", "manage": True, "fallback": True},
+        ]
+        rows = firewall_providers(uplinks) or []
+        assert [row["name"] for row in rows if "persistent" in row["options"]] == ["comcast"]
+
     def test_weights(self) -> None:
         uplinks = [SEPARATE[0] | {"primary": False, "weight": 3}, SEPARATE[1] | {"fallback": False, "weight": 1}]
         assert short(firewall_providers(uplinks), "options") == [(["track", "balance=3"],), (["track", "balance=1"],)]
@@ -361,6 +371,25 @@ class TestProviders:
         assert short(firewall_snat([KVM], uplinks), "action", "dest") == [
             ("SNAT(172.20.1.130)", ["eth0(comcast)"]),
             ("SNAT(172.20.1.131)", ["eth0(avvanta)"]),
+        ]
+
+    def test_a_macvlan_is_an_interface_of_its_own(self) -> None:
+        own = AVVANTA | {"sharing": "macvlan", "address": "172.20.1.131/24", "fallback": True}
+        uplinks = [COMCAST | {"manage": True}, own]
+        rows = firewall_providers(uplinks)
+        assert short(rows, "name", "interface", "address", "gateway_mac", "options") == [
+            ("comcast", "eth0", None, None, ["track", "balance", "persistent"]),
+            ("avvanta", "avvanta", None, None, ["track", "fallback", "persistent"]),
+        ]
+        assert short(firewall_snat([KVM], uplinks), "action", "dest") == [
+            ("MASQUERADE", ["eth0"]),
+            ("MASQUERADE", ["avvanta"]),
+        ]
+        zones = {zone["name"]: zone for zone in firewall_zones([KVM], uplinks) or []}
+        options = ["tcpflags", "logmartians", "arp_ignore", "optional"]
+        assert [(link["name"], link["options"]) for link in zones["net"]["interfaces"]] == [
+            ("eth0", options),
+            ("avvanta", options),
         ]
 
     def test_given_numbers_and_addresses_are_taken(self) -> None:

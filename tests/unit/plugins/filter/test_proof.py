@@ -36,6 +36,10 @@ def uplink(name: str, gateway: str, **changes: Any) -> dict[str, Any]:
     return {**found, "state": "up", "carries_traffic": False, **changes}
 
 
+def card(name: str, carrier: bool = True) -> dict[str, Any]:
+    return {"name": name, "carrier": carrier}
+
+
 def answer(name: str, address: str) -> dict[str, Any]:
     asked = {"server": "192.168.0.254", "name": name, "address": address}
     return {**asked, "addresses": [address], "names": [name], "error": None, "reverse_error": None}
@@ -142,3 +146,20 @@ class TestUplinks:
     def test_a_gateway_from_a_lease_is_not_compared(self, info: dict[str, Any]) -> None:
         info["uplinks"] = [uplink("eth0", "10.0.0.1", carries_traffic=True)]
         assert proof_problems(info, None, None, [{**UPLINKS[0], "gateway": "dhcp"}]) == []
+
+    @pytest.mark.parametrize("cards", [[card("eth0"), card("wlan0", False)], [card("eth0")]])
+    def test_one_whose_own_interface_leads_nowhere_is_left_out(
+        self, info: dict[str, Any], cards: list[dict[str, Any]]
+    ) -> None:
+        info["uplinks"] = [info["uplinks"][0], uplink("wireless", "10.0.0.1", route=None, state="down")]
+        info["links"] = {"interfaces": cards, "bridges": [], "ports": []}
+        uplinks = [UPLINKS[0], {"name": "wireless", "interface": "wlan0", "gateway": "dhcp"}]
+        assert proof_problems(info, None, None, uplinks) == []
+        # With a carrier something should have come of it
+        info["links"]["interfaces"] = [card("eth0"), card("wlan0")]
+        assert proof_problems(info, None, None, uplinks) == ["uplink wireless: has no default route"]
+
+    def test_all_that_share_an_interface_are_asked_for(self, info: dict[str, Any]) -> None:
+        info["uplinks"][1]["route"] = None
+        info["links"] = {"interfaces": [card("eth0", False)], "bridges": [], "ports": []}
+        assert proof_problems(info, None, None, UPLINKS) == ["uplink avvanta: has no default route"]

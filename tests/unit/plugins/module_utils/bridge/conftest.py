@@ -16,6 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import (
     _links,
     _model,
     _networkd,
+    _port_model,
     _ports,
     _state,
 )
@@ -58,7 +59,7 @@ class FakeHost(_state.Host):
         """Plan the bridge_port module's call."""
         out = _state.Outcome()
         files = {**self.files, **(staged or {})}
-        normalised = _model.normalise_ports(ports, self.version, out.problems)
+        normalised = _port_model.normalise_ports(ports, self.version, out.problems)
         return _ports.plan_ports(
             normalised,
             self,
@@ -88,6 +89,11 @@ class FakeHost(_state.Host):
                 self.enabled = True
             elif kind == "command" and args["argv"][:3] == ["ip", "link", "delete"]:
                 del self.links[args["argv"][4]]
+            elif kind == "command" and key.startswith("make "):
+                name, parent, mac = args["argv"][4:7]
+                info = {"mode": "bridge"}
+                self.links.setdefault(name, Link(name, kind="macvlan", parent=parent, mac=mac, info=info))
+                self._configure()
         return self
 
     def _networkd(self) -> None:
@@ -96,6 +102,9 @@ class FakeHost(_state.Host):
             values = {(setting.section, setting.key): setting.value for setting in _networkd.parse(text)}
             name = values.get(("NetDev", "Name"), "")
             if not path.endswith(".netdev") or name in self.links:
+                continue
+            if values["NetDev", "Kind"] == "macvlan":
+                self._macvlan(name, values["NetDev", "MACAddress"])
                 continue
             if values["NetDev", "Kind"] == "bridge":
                 info: dict[str, Any] = {
@@ -109,9 +118,22 @@ class FakeHost(_state.Host):
                 info = {"type": "tap", "multi_queue": values["Tap", "MultiQueue"] == "yes"}
                 info |= {key.lower(): values["Tap", key] for key in ("User", "Group") if ("Tap", key) in values}
                 self.links[name] = Link(name, kind="tun", info=info)
+        self._configure()
+
+    def _configure(self) -> None:
         for path, text in sorted(self.files.items()):
             if path.endswith(".network") and _networkd.owner(text):
                 self._network(_networkd.parse(text))
+
+    def _macvlan(self, name: str, mac: str) -> None:
+        """Make a macvlan where the file of what it stands on says so."""
+        for text in self.files.values():
+            settings = _networkd.parse(text)
+            if any((setting.key, setting.value) == ("MACVLAN", name) for setting in settings):
+                parent = next(setting.value for setting in settings if setting.key == "Name")
+                if parent in self.links:
+                    info = {"mode": "bridge"}
+                    self.links[name] = Link(name, kind="macvlan", parent=parent, mac=mac, info=info)
 
     def _network(self, settings: list[_networkd.Setting]) -> None:
         values = {(setting.section, setting.key): setting.value for setting in settings}

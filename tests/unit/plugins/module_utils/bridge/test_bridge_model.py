@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _model
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _model, _port_model
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import parse_default_routes, parse_links
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
@@ -87,13 +87,13 @@ def test_an_address_by_dhcp_brings_its_router_unless_another_is_named() -> None:
 )
 def test_ports(entry: dict[str, Any], places: list[str]) -> None:
     problems: list[Problem] = []
-    _model.normalise_ports([entry], 252, problems)
+    _port_model.normalise_ports([entry], 252, problems)
     assert said(problems) == places
 
 
 def test_a_port_can_be_locked_where_networkd_locks_it_again_at_boot() -> None:
     problems: list[Problem] = []
-    (port,) = _model.normalise_ports([{"name": "tap-a", "bridge": "br0", "locked": True}], 258, problems)
+    (port,) = _port_model.normalise_ports([{"name": "tap-a", "bridge": "br0", "locked": True}], 258, problems)
     assert (problems, port.locked) == ([], True)
 
 

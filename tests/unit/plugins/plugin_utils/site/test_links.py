@@ -70,7 +70,6 @@ UPLINKS: list[tuple[str, Change, str, str]] = [
         "fallback",
     ),
     ("weight 0", lambda v: v["kvmnet_uplinks"][1].update(weight=0), "[1].weight", "from 1"),
-    ("macvlan", lambda v: v["kvmnet_uplinks"][1].update(sharing="macvlan"), "[1].sharing", "Multi-ISP release"),
     (
         "destination twice",
         lambda v: v["kvmnet_uplinks"][0].update(destinations=["206.124.146.180"]),
