@@ -35,6 +35,11 @@ def exchange_and_die(one: Path, other: Path) -> None:
     die()
 
 
+def die_before_the_script(_index: Any, first: bool, go_on: bool = False) -> list[str]:
+    """Get past what has to happen before the files change, and past the files."""
+    return [] if first else die()
+
+
 def run_and_die(argv: list[str], stdin: str | None = None) -> str:
     """Start the compiled script and wait until one of its extension scripts has come by."""
     subprocess.Popen(argv)
@@ -55,7 +60,7 @@ def main(point: str) -> None:
         _exchange.__dict__["real_exchange"] = _exchange.rename_exchange
         _exchange.rename_exchange = exchange_and_die
     elif point == "before the script":
-        _apply.run_steps = die
+        _apply.run_steps = die_before_the_script
     else:
         HOLD.write_text(point.rpartition(" ")[2], encoding="utf-8")
         _firewall.run = run_and_die

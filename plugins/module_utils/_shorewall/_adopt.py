@@ -112,8 +112,9 @@ class _Reader:
         options["settings"] = self._settings()
         options["scripts"] = self._scripts()
         options["pin_gateways"] = self._pins()
-        if VERDICT in (self._content("init") or ""):
-            options["follow_monitor"] = True
+        options["follow_monitor"] = VERDICT in (self._content("init") or "")
+        # What closes the host at boot is added by whoever asks for it, and stays where it is.
+        options["closed_boot"] = None
         options["files"] = {
             name: text
             for name, text in ((name, self._content(name)) for name in self._texts())

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._adopt import describe
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import config_arguments, zone_arguments
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import stage_config, stage_zones
 
@@ -200,6 +201,14 @@ def test_a_file_is_not_read_anew_for_each_of_its_rows(tmp_path: Path, monkeypatc
     rules = "".join(f"ACCEPT net $FW tcp {port}\n" for port in range(1, 200))
     assert len(read(host(tmp_path, BASE | {"rules": rules}))["configuration"]["rules"]) == 199
     assert read_files.count("rules") < 5
+
+
+def test_nothing_is_left_to_the_defaults_of_the_role(tmp_path: Path) -> None:
+    """But what the inventory itself says: address lists, and who manages the host."""
+    found = read(host(tmp_path, ARTICLE))["configuration"]
+    options = {*zone_arguments(), *config_arguments()} - {"stage", "run_id", "family", "exclusive"}
+    assert options - set(found) == {"ipsets", "management"}
+    assert set(found) - options == {"zones_exclusive"}
 
 
 class TestText:
