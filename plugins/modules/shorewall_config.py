@@ -289,6 +289,8 @@ def main() -> None:
         module.fail_json(**report(error.problems))
     except (ApplyError, CompileError) as error:
         module.fail_json(msg=str(error))
+    for remark in staging.remarks:
+        module.warn(remark)
     for leftover in staging.leftovers:
         module.warn(str(leftover))
     for warning in result.warnings:

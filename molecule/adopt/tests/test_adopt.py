@@ -146,7 +146,8 @@ def on_all(firewalls: dict[str, Firewall], command: str) -> None:
 def _listeners(firewalls: dict[str, Firewall]) -> Iterator[None]:
     """Something that listens, so that only the firewall can refuse it."""
     for port in (8081, 8082):
-        on_all(firewalls, f"systemd-run --quiet --collect --unit=listener-{port} nc -l -k {port}")
+        there = f"systemctl --quiet is-active listener-{port}"
+        on_all(firewalls, f"{there} || systemd-run --quiet --collect --unit=listener-{port} nc -l -k {port}")
     yield
     on_all(firewalls, "systemctl stop listener-8081 listener-8082")
 

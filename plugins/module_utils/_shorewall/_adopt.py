@@ -21,7 +21,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf, _leftovers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import BLOCK, FILE_NAME, ROW_FILES
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, remark_unsure
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import VERDICT, normalise_mac
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import (
@@ -61,6 +61,7 @@ def describe(candidate: Candidate, family: Family = IPV4) -> dict[str, Any]:
         "notes": [
             f"{name} is given as text: {why}" for name, why in sorted(reader.texts.items()) if name in options["files"]
         ]
+        + reader.unsure
         + reader.notes,
         "problems": list(dict.fromkeys(why for name, why in wrong.items() if name not in more)),
         "leftovers": [vars(leftover) for leftover in _leftovers.find(candidate, family)],
@@ -84,9 +85,13 @@ class _Reader:
         self.can_be_text = {*(name for name in names if self._content(name) is not None), "params"}
         # File -> why it is no rows.
         self.texts: dict[str, str] = {}
+        self.unsure: list[str] = []
         for name in names:
             found = _DIRECTIVE.search(self._content(name) or "")
             if found:
+                document = self.staging.document(name)
+                if document.unsure:
+                    self.unsure.append(remark_unsure(f"{family.config}/{name}", document))
                 self.texts[name] = f"rows cannot say {'?' if found['word'] else ''}{found['word'] or found['bare']}"
 
     def _content(self, name: str) -> str | None:

@@ -94,6 +94,11 @@ class Document:
         return [line for line in self.lines if line.lost]
 
     @property
+    def unsure(self) -> list[Line]:
+        """The rows that say what a condition before them decides, such as by a comment that it does not end."""
+        return [line for line in self.lost if not line.before.is_known]
+
+    @property
     def opaque(self) -> list[Line]:
         """All lines that mean something and are no rows of ours."""
         return [line for line in self.lines if line.lost or line.kept]

@@ -30,6 +30,15 @@ def encode(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
+def remark_unsure(path: str, document: Document) -> str:
+    """Say of which rows a condition decides what they say, and what to do."""
+    lines = ", ".join(str(line.number) for line in document.unsure)
+    return (
+        f"{path}: the rows of the lines {lines} are left as they are, and not compared with those that are listed: a "
+        "condition before them begins a ?COMMENT or ?FORMAT and does not end it; end it before its ?endif"
+    )
+
+
 class Staging:
     """What one module does to the files of the candidate, and the plan of it."""
 
@@ -40,6 +49,7 @@ class Staging:
         self.plan = Plan()
         self.notes: list[str] = []
         self.leftovers: list[Leftover] = []
+        self.remarks: list[str] = []
         self.files_changed = False
         self.routing = False
 
@@ -63,6 +73,8 @@ class Staging:
         spec, path = self.files[name], f"{self.family.config}/{name}"
         live = self.candidate.live(path)
         document = parse(spec, decode(live))
+        if keep_lost and document.unsure:
+            self.remarks.append(remark_unsure(path, document))
         changes = [Change("delete", spec.noun, " ".join(line.text.split())) for line in document.lost if not keep_lost]
         changes += plan_rows(spec, document.rows, rows)
         for change in changes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _conf, _leftovers, _zones
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _checks, _compile, _conf, _leftovers, _zones
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileResult, is_installed
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, IPV6, Family
@@ -74,6 +74,7 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     places = {problem.place() for problem in problems}
     found = _zones.check_zones(rows, settings.get("LOGFORMAT") or _zones.DEFAULT_LOGFORMAT, family)
     problems += [problem for problem in found if problem.place() not in places]
+    problems += _checks.check_networks({"interfaces": rows.interfaces, "hosts": rows.hosts}, family.version)
     if problems:
         raise InvalidError(problems)
     for name, wanted in (("zones", rows.zones), ("interfaces", rows.interfaces), ("hosts", rows.hosts)):

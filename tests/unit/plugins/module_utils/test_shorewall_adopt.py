@@ -220,6 +220,30 @@ class TestText:
         assert found["configuration"]["files"]["rules"] == ODD["conditions"]["rules"]
         assert found["notes"] == ["rules is given as text: rows cannot say ?if"]
 
+    OPEN = (
+        "ACCEPT net $FW tcp 22\n?if $LOUD\n?COMMENT loud\n?endif\nACCEPT net $FW tcp 80 # mine\n"
+        "ACCEPT net $FW tcp 81\n?COMMENT\nACCEPT net $FW tcp 82\n"
+    )
+
+    def test_a_comment_that_a_condition_leaves_open_is_carried_through_and_named(self, tmp_path: Path) -> None:
+        host(tmp_path, {**BASE, "rules": self.OPEN, "params": "LOUD=1\n"})
+        found = read(tmp_path)
+        assert found["configuration"]["files"]["rules"] == self.OPEN
+        assert [note for note in found["notes"] if "the rows of the lines 5, 6 are left as they are" in note]
+        assert give_back(tmp_path, found["configuration"]) == []
+
+    def test_nor_is_it_touched_by_a_row_that_is_added(self, tmp_path: Path) -> None:
+        host(tmp_path, {**BASE, "rules": self.OPEN, "params": "LOUD=1\n"})
+        candidate = Candidate(None, None, tmp_path)
+        new = {"action": "ACCEPT", "source": "net", "dest": "$FW", "proto": "tcp", "dport": "83"}
+        rules = [new, {**new, "dport": "22", "state": "absent"}]
+        staging = stage_config(candidate, {"rules": rules, "exclusive": False}, True, lambda *_: None)
+        lines = (candidate.read("/etc/shorewall/rules") or b"").decode().splitlines()
+        assert lines[:-1] == self.OPEN.splitlines()[1:]
+        assert lines[-1].split() == ["ACCEPT", "net", "$FW", "tcp", "83"]
+        (remark,) = staging.remarks
+        assert remark.startswith("/etc/shorewall/rules: the rows of the lines 5, 6 are left as they are")
+
     def test_zones_stay_a_list(self, tmp_path: Path) -> None:
         configuration = read(host(tmp_path, BASE | ODD["conditional_interface"]))["configuration"]
         assert [zone["name"] for zone in configuration["zones"]] == ["fw", "net", "kvm"]

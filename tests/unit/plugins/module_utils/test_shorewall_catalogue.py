@@ -71,7 +71,9 @@ def host(root: Path, case: dict[str, Any]) -> Candidate:
         (root / directory).mkdir(parents=True)
         (root / directory / "shorewall.conf").write_text(conf)
     for name, text in case.get("live", {}).items():
-        (root / "etc/shorewall" / name).write_text(text)
+        path = root / "etc/shorewall" / name
+        path.parent.resolve().mkdir(exist_ok=True)
+        path.write_text(text)
     return Candidate(None, None, root)
 
 
