@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf, _leftovers
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _boot, _conf, _leftovers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import BLOCK, FILE_NAME, ROW_FILES
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, remark_unsure
@@ -118,8 +118,7 @@ class _Reader:
         options["scripts"] = self._scripts()
         options["pin_gateways"] = self._pins()
         options["follow_monitor"] = VERDICT in (self._content("init") or "")
-        # What closes the host at boot is added by whoever asks for it, and stays where it is.
-        options["closed_boot"] = None
+        options["closed_boot"] = self.candidate.live(_boot.PROGRAM) is not None
         options["files"] = {
             name: text
             for name, text in ((name, self._content(name)) for name in self._texts())
