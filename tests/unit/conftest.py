@@ -9,8 +9,11 @@ import os
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ursa.kvmnet"
-ROOTS = [root for root in sorted(CACHE.glob("host-bookworm-*")) if (root / "usr/share/shorewall/version").exists()]
+INSTALLED = [root for root in sorted(CACHE.glob("host-*-*")) if (root / "usr/share/shorewall/version").exists()]
+# One image of each release that the lab has
+ROOTS = [root for suite in ("bookworm", "trixie") for root in INSTALLED if root.name.startswith(f"host-{suite}-")]
+ROOTS = list({root.name.split("-")[1]: root for root in ROOTS}.values())
 
 if ROOTS:
-    os.environ.setdefault("KVMNET_SHOREWALL_ROOT", str(ROOTS[-1]))
-    os.environ.setdefault("KVMNET_SHOREWALL_ROOTS", str(ROOTS[-1]))
+    os.environ.setdefault("KVMNET_SHOREWALL_ROOT", str(ROOTS[0]))
+    os.environ.setdefault("KVMNET_SHOREWALL_ROOTS", ":".join(map(str, ROOTS)))
