@@ -48,6 +48,9 @@ def describe(candidate: Candidate) -> Plan:
             options = {} if there else {"mode": (None, f"{entry['mode']:04o}")}
             plan.add(Change("change" if there else "create", "file", path, options))
     for step in sorted(candidate.steps.values(), key=lambda step: (step["order"], step["kind"], step["key"])):
+        if step["args"].get("argv") == []:
+            # It is there for its undo.
+            continue
         action = step["args"].get("action", "")
         plan.add(Change("change", step["kind"], step["key"], note=action))
     return plan
