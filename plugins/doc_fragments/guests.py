@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._guest_docs import DEVICES
+
 
 class ModuleDocFragment:
     """The options of a guest."""
@@ -36,127 +38,139 @@ options:
         default: running
       uuid:
         description:
-          - The UUID; by default derived from the name. It cannot change on an existing guest.
+          - The UUID; by default derived from the name. Cannot change on an existing guest.
         type: str
       title:
         description:
-          - A short title, shown by C(virsh list --title).
+          - A short title, shown by C(virsh list --title). Changes while the guest runs.
         type: str
       description:
         description:
-          - What the guest is for.
+          - What the guest is for. Changes while the guest runs.
         type: str
       virt_type:
         description:
           - V(kvm) needs hardware virtualisation, V(qemu) emulates. By default O(virt_type).
+            Changes at the guest's next boot.
         type: str
         choices: [kvm, qemu]
       memory_mib:
         description:
-          - The guest's memory in MiB, for its next boot. A new guest gets 1024 by default.
+          - The guest's memory in MiB. A new guest gets 1024 by default.
+          - Changes while the guest runs, up to O(guests[].max_memory_mib), if it has a driver for its balloon.
         type: int
       max_memory_mib:
         description:
-          - The memory up to which C(virsh setmem) can raise it while the guest runs; by default the same as
-            O(guests[].memory_mib).
+          - The memory up to which it can be given more while it runs; by default the same as O(guests[].memory_mib).
+            Changes at the guest's next boot.
         type: int
       vcpus:
         description:
-          - The number of virtual CPUs, for the next boot. A new guest gets 1 by default.
+          - The number of virtual CPUs. A new guest gets 1 by default.
+          - Changes while the guest runs, up to O(guests[].max_vcpus). A guest need not let go of one.
+        type: int
+      max_vcpus:
+        description:
+          - The number up to which it can be given more while it runs; by default the same as O(guests[].vcpus).
+            Changes at the guest's next boot.
         type: int
       cpu:
         description:
           - V(host-passthrough), V(host-model), V(maximum) or the name of a CPU model.
-          - By default V(host-passthrough) with V(kvm) and V(qemu64) with V(qemu).
+          - By default V(host-passthrough) with V(kvm) and V(qemu64) with V(qemu). Changes at the guest's next boot.
         type: str
+      cpu_topology:
+        description:
+          - How O(guests[].max_vcpus) virtual CPUs are arranged; by default each is a socket.
+            Changes at the guest's next boot.
+        type: dict
+        suboptions:
+          sockets:
+            description:
+              - The number of sockets.
+            type: int
+            default: 1
+          dies:
+            description:
+              - Dies in each socket.
+            type: int
+            default: 1
+          cores:
+            description:
+              - Cores in each die.
+            type: int
+            default: 1
+          threads:
+            description:
+              - Threads of each core.
+            type: int
+            default: 1
       machine:
         description:
-          - The machine type; by default V(q35) on x86. It cannot change on an existing guest.
+          - The machine type; by default V(q35) on x86. Cannot change on an existing guest.
         type: str
+      firmware:
+        description:
+          - What boots the guest; by default V(bios) on x86. V(uefi) needs the package ovmf on the host.
+          - The variables of V(uefi) are kept with the disks, and go with them. Cannot change on an existing guest.
+        type: str
+        choices: [bios, uefi]
+      secure_boot:
+        description:
+          - Let V(uefi) start signed code only. Cannot change on an existing guest.
+        type: bool
       image:
         description:
           - What the guest starts from, a key of O(images). Its disk is made on top of the image, which is never
             written.
           - A disk that exists is never made anew, so another image later is only reported, as RV(needs_recreate).
+            Changes while the guest runs.
         type: str
       disk_path:
         description:
-          - The file of the root disk; by default V(NAME.qcow2) in O(storage).
+          - The file or block device of the root disk; by default V(NAME.qcow2) in O(storage).
+            Changes at the guest's next boot.
         type: str
+      disk_format:
+        description:
+          - The format of the root disk; by default V(qcow2) for a new one, and what it is for one that exists.
+            Cannot change on an existing guest.
+        type: str
+        choices: [qcow2, raw]
       disk_gib:
         description:
-          - The size of the root disk in GiB; by default that of the image. It grows at once, also while the guest
-            runs, and never shrinks.
+          - The size of the root disk in GiB; by default that of the image. It never shrinks.
+            Changes while the guest runs.
         type: int
-      kernel:
-        description:
-          - A kernel on the host to boot directly; by default that of the image.
-        type: str
-      initrd:
-        description:
-          - The initial RAM disk that goes with the kernel.
-        type: str
-      cmdline:
-        description:
-          - The kernel's command line.
-        type: str
-      nics:
-        description:
-          - The network interfaces. Each is the other end of a tap that exists on the host, as
-            M(ursa.kvmnet.bridge_port) makes it.
-        type: list
-        elements: dict
-        suboptions:
-          mac:
-            description:
-              - The MAC address.
-            type: str
-            required: true
-          tap:
-            description:
-              - The tap on the host.
-            type: str
-            required: true
-          model:
-            description:
-              - What the guest sees.
-            type: str
-            default: virtio
-          mtu:
-            description:
-              - The MTU that the guest is told.
-            type: int
-      console_log:
-        description:
-          - Log the first serial port to V(/var/log/libvirt/qemu/NAME-console.log), begun anew at each boot. On by
-            default for guests made here.
-        type: bool
-      agent:
-        description:
-          - A channel for the QEMU guest agent. On by default for guests made here.
-        type: bool
-      rng:
-        description:
-          - A random generator. On by default for guests made here.
-        type: bool
-      autostart:
+"""
+    DOCUMENTATION += (
+        DEVICES
+        + r"""      autostart:
         description:
           - Start the guest with the host. On by default for guests made here, unless O(guests[].state=stopped).
+            Changes while the guest runs.
         type: bool
       start_order:
         description:
           - Guests with a lower number are started, and waited for, before those with a higher one.
+            Changes while the guest runs.
+        type: int
+        default: 0
+      start_delay:
+        description:
+          - Seconds to wait after this guest is up before those that come after it are started.
+            Changes while the guest runs.
         type: int
         default: 0
       depends:
         description:
-          - Guests that must be up before this one is started.
+          - Guests that must be up before this one is started. Changes while the guest runs.
         type: list
         elements: str
         default: []
       network:
         description:
-          - The name of the guest's network, kept in the domain's metadata for reports.
+          - The name of the guest's network, kept in the domain's metadata for reports. Changes while the guest runs.
         type: str
       address:
         description:
@@ -184,6 +198,10 @@ options:
         description:
           - More cloud-init user-data. A key of it replaces the one derived here.
           - It is readable in logs of the module's invocation; give hashes of passwords, not passwords.
+        type: dict
+      meta_data:
+        description:
+          - More cloud-init meta-data. A key of it replaces the one derived here.
         type: dict
       network_config:
         description:
@@ -220,3 +238,4 @@ options:
         type: bool
         default: false
 """
+    )

@@ -15,7 +15,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend impo
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Step
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._nics import ADDRESS_FILTER, ADDRESS_FILTER_XML
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import NewDisk, Step
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Lease, Probe, hangs_at, has_lease
 
 _POLL = 0.2
@@ -70,6 +71,7 @@ class Applier:
         """Do all of it."""
         self._stop([step for step in steps if step.power in ("stop", "restart") and step.running])
         self._each(self._remove, [step for step in steps if step.undefine or step.remove])
+        self._filters(steps)
         self._each(self._build, [step for step in steps if step.guest is not None and step.guest.state != "absent"])
         self._start(steps)
 
@@ -96,28 +98,48 @@ class Applier:
             self._files.remove(path)
 
     def _build(self, step: Step) -> None:
-        if step.make_disk is not None:
-            path, size, image = step.make_disk
-            backing = inspect_disk(image.path) if image is not None and image.path else None
-            if image is not None and backing is None:
-                raise DiskError(f"image {image.name}: {image.path} is missing")
-            self._files.make_disk(path, size, backing)
+        for disk in step.make:
+            self._make(disk)
         if step.seed is not None:
             self._files.write_seed(*step.seed)
+        if step.stays_up:
+            # Before the definition: what an interruption leaves undone is then still seen as different
+            self._change_live(step)
         if step.define is not None:
             self._backend.define(step.define)
-        alive = step.running and step.power not in ("stop", "restart")
-        if alive:
+        if step.stays_up:
             for kind, text in step.metadata:
                 self._backend.set_metadata(step.name, kind, text)
-        if step.grow is not None:
-            disk, size = step.grow
-            if alive:
-                self._backend.resize(step.name, disk.path, size)
+        for old, size in step.grow:
+            if step.stays_up:
+                self._backend.resize(step.name, old.path, size)
             else:
-                self._files.grow_disk(disk, size)
+                self._files.grow_disk(old, size)
         if step.autostart is not None:
             self._backend.set_autostart(step.name, step.autostart)
+
+    def _make(self, disk: NewDisk) -> None:
+        backing = inspect_disk(disk.image.path) if disk.image is not None and disk.image.path else None
+        if disk.image is not None and backing is None:
+            raise DiskError(f"image {disk.image.name}: {disk.image.path} is missing")
+        self._files.make_disk(disk.path, disk.size, backing, disk.kind)
+
+    def _change_live(self, step: Step) -> None:
+        """Change the guest while it runs; what it or libvirt refuses waits for its next boot."""
+        for op in step.live:
+            if op.option in step.refused:
+                continue
+            try:
+                self._backend.change(step.name, op)
+            except BackendError as exc:
+                step.refused[op.option] = str(exc)
+                step.pending.append(op.option)
+
+    def _filters(self, steps: Iterable[Step]) -> None:
+        """Make the network filter that a domain names before one is defined with it."""
+        texts = [text for step in steps for text in (step.define, *(op.value for op in step.live))]
+        if any(ADDRESS_FILTER in str(text) for text in texts if text is not None):
+            self._backend.define_filter(ADDRESS_FILTER_XML)
 
     def _stop(self, steps: list[Step]) -> None:
         """Stop gracefully, all at once, and wait until it is so."""
@@ -166,8 +188,10 @@ class Applier:
                     todo.append(step)
             self._each(self._start_one, todo)
             fresh = {step.name for step in todo}
+            delay = max((step.guest.run["start_delay"] for step in todo if step.guest is not None), default=0)
             watched = [guest for guest in tier if guest.name in fresh or by_name[guest.name].unproven]
             self._await([guest for guest in watched if guest.name not in self.failures], fresh, before)
+            time.sleep(delay)
 
     def _start_one(self, step: Step) -> None:
         for nic in [] if step.guest is None else step.guest.given.get("nics", []):

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from xml.etree.ElementTree import Element
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._live import LiveOp
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import attribute, parse
 
 Power = Literal["running", "paused", "stopped"]
 Metadata = Literal["title", "description", "mark"]
+# A guest that is booting, or has no driver, hears nothing; libvirt itself waits as long before it comes back
+_LET_GO = 5.0
+_POLL = 0.1
 _DAEMONS = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
 
 
@@ -77,6 +82,12 @@ class Backend(Protocol):
 
     def resize(self, name: str, path: str, size: int) -> None:
         """Grow a disk of a running domain to a number of bytes."""
+
+    def change(self, name: str, op: LiveOp) -> None:
+        """Change a running domain, not what it is at its next boot."""
+
+    def define_filter(self, xml: str) -> None:
+        """Make a network filter that is missing."""
 
 
 def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,6 +202,41 @@ class LibvirtBackend:
         }[kind]
         key, uri = (_mark.PREFIX, _mark.URI) if kind == "mark" else (None, None)
         self._lookup(name).setMetadata(code, text, key, uri, lib.VIR_DOMAIN_AFFECT_LIVE)
+
+    @_guarded
+    def change(self, name: str, op: LiveOp) -> None:
+        domain, flags = self._lookup(name), self.library.VIR_DOMAIN_AFFECT_LIVE
+        if op.kind == "memory":
+            domain.setMemoryFlags(op.value * 1024, flags)
+        elif op.kind == "vcpus":
+            domain.setVcpusFlags(op.value, flags)
+        elif op.kind == "attach":
+            domain.attachDeviceFlags(op.value, flags)
+        elif op.kind == "update":
+            domain.updateDeviceFlags(op.value, flags)
+        else:
+            self._detach(domain, parse(op.value), op.value)
+
+    def _detach(self, domain: Any, device: Element, xml: str) -> None:
+        """Take a device out and wait until the guest let go of it."""
+        alias = attribute(device, "alias", "name")
+        domain.detachDeviceFlags(xml, self.library.VIR_DOMAIN_AFFECT_LIVE)
+        deadline = time.monotonic() + _LET_GO
+        while time.monotonic() < deadline:
+            left = parse(domain.XMLDesc(0)).iterfind(f"devices/{device.tag}/alias")
+            if all(found.get("name") != alias for found in left):
+                return
+            time.sleep(_POLL)
+        raise BackendError(f"the guest did not let go of it within {_LET_GO:.0f} s")
+
+    @_guarded
+    def define_filter(self, xml: str) -> None:
+        try:
+            self.connection.nwfilterLookupByName(parse(xml).get("name"))
+        except self.library.libvirtError as exc:
+            if exc.get_error_code() != self.library.VIR_ERR_NO_NWFILTER:
+                raise
+            self.connection.nwfilterDefineXML(xml)
 
     @_guarded
     def resize(self, name: str, path: str, size: int) -> None:

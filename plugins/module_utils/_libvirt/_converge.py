@@ -18,12 +18,13 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend impo
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files, inspect
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings, normalise
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image, Library, read_images
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Planner, Step
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Planner
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import (
     check_entries,
     check_guests,
     check_users,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import Step
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Probe, address_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
@@ -144,7 +145,7 @@ class Converger:
 
     def apply(self, outcome: Outcome) -> None:
         """Carry out a plan without problems. A failure of one guest is noted, and the others are made."""
-        if outcome.downloads or any(step.make_disk or step.seed for step in outcome.steps):
+        if outcome.downloads or any(step.make or step.seed for step in outcome.steps):
             self._files.prepare()
         for image in outcome.downloads:
             self._library.download(image)

@@ -3,159 +3,65 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
-"""The devices of a domain that we own: how each is read from its XML and written to it."""
+"""The small devices of a domain: serial port, agent, random generator, watchdog, graphics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
 from xml.etree.ElementTree import Element
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import add, ensure, remove_all
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._live import LiveOp
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import (
+    add,
+    attribute,
+    ensure,
+    remove_all,
+    serialise,
+)
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
-ROOT_DISK = "vda"
-# Behind every disk a guest may get later. virtio, because Debian's cloud kernel has no driver for a SATA CD-ROM.
-SEED_DISK = "vdz"
+# From libvirt 9.1 on a q35 domain lists the watchdog of its chipset too, which cannot be taken out
+_WATCHDOG = "i6300esb"
+_RNG = "/dev/urandom"
 
 
 def _devices(root: Element) -> Element:
     return ensure(root, "devices")
 
 
-def _attribute(element: Element, path: str, attribute: str) -> str | None:
-    found = element.find(path)
-    return None if found is None else found.get(attribute)
+def read_serial(root: Element) -> bool:
+    """Return whether there is a serial port."""
+    return root.find("devices/serial") is not None
 
 
-def _is_our_nic(interface: Element) -> bool:
-    return interface.get("type") == "ethernet" and _attribute(interface, "target", "managed") == "no"
+def _is_twin(console: Element) -> bool:
+    return attribute(console, "target", "type") in (None, "serial")
 
 
-def _nic(interface: Element) -> dict[str, Any]:
-    mtu = _attribute(interface, "mtu", "size")
-    return {
-        "mac": (_attribute(interface, "mac", "address") or "").lower(),
-        "tap": _attribute(interface, "target", "dev"),
-        "model": _attribute(interface, "model", "type"),
-        "mtu": None if mtu is None else int(mtu),
-    }
-
-
-def read_nics(root: Element) -> list[dict[str, Any]]:
-    """Return our network interfaces: those on a tap that somebody else makes. Any other kind belongs to the user."""
-    return [_nic(interface) for interface in root.findall("devices/interface") if _is_our_nic(interface)]
-
-
-def macs(root: Element) -> list[str]:
-    """Return the MAC addresses of all interfaces, ours or not."""
-    return [(mac.get("address") or "").lower() for mac in root.findall("devices/interface/mac")]
-
-
-def write_nics(root: Element, nics: Sequence[Mapping[str, Any]]) -> None:
-    """Make our interfaces those listed. One with a listed MAC is taken over, whatever its kind."""
+def write_serial(root: Element, wanted: bool) -> None:
+    """Make the first serial port, or remove all of them."""
     devices = _devices(root)
-    by_mac = {_nic(interface)["mac"]: interface for interface in devices.findall("interface")}
-    wanted = {nic["mac"] for nic in nics}
-    ours = [interface for interface in devices.findall("interface") if _is_our_nic(interface)]
-    remove_all(devices, [interface for interface in ours if _nic(interface)["mac"] not in wanted])
-    for nic in nics:
-        interface = by_mac.get(nic["mac"])
-        if interface is None:
-            interface = add(devices, "interface", type="ethernet")
-            add(interface, "mac", address=nic["mac"])
-        elif not _is_our_nic(interface):
-            interface.set("type", "ethernet")
-            remove_all(interface, interface.findall("source"))
-        target = ensure(interface, "target")
-        target.set("dev", nic["tap"])
-        target.set("managed", "no")
-        ensure(interface, "model").set("type", nic["model"])
-        if nic["mtu"] is None:
-            remove_all(interface, interface.findall("mtu"))
-        else:
-            ensure(interface, "mtu").set("size", str(nic["mtu"]))
-
-
-def _disk_at(root: Element, target: str) -> Element | None:
-    for disk in root.findall("devices/disk"):
-        if _attribute(disk, "target", "dev") == target:
-            return disk
-    return None
-
-
-def _disk_from(root: Element, path: str) -> Element | None:
-    for disk in root.findall("devices/disk"):
-        if _attribute(disk, "source", "file") == path:
-            return disk
-    return None
-
-
-def _file_disk(root: Element, marked_as: str, target: str) -> Element | None:
-    """Return one of our disks: the file that the mark names; in a domain that others made, what has its place."""
-    path = _mark.get(root, marked_as)
-    if path is not None:
-        return _disk_from(root, path)
-    return None if _mark.get(root, "origin") == "created" else _disk_at(root, target)
-
-
-def _write_file_disk(root: Element, path: str | None, marked_as: str, target: str, kind: str, readonly: bool) -> None:
-    devices = _devices(root)
-    disk = _file_disk(root, marked_as, target)
-    _mark.put(root, marked_as, path)
-    if path is None:
-        if disk is not None:
-            devices.remove(disk)
-        return
-    if disk is None:
-        disk = add(devices, "disk", type="file", device="disk")
-        add(disk, "driver", name="qemu", type=kind)
-        add(disk, "source")
-        add(disk, "target", dev=target, bus="virtio")
-        if readonly:
-            add(disk, "readonly")
-        elif kind == "qcow2":
-            ensure(disk, "driver").set("discard", "unmap")
-    ensure(disk, "source").set("file", path)
-
-
-def read_disk(root: Element) -> str | None:
-    """Return the file behind the root disk."""
-    disk = _file_disk(root, "disk", ROOT_DISK)
-    return None if disk is None else _attribute(disk, "source", "file")
-
-
-def write_disk(root: Element, path: str | None) -> None:
-    """Put a file behind the root disk; None takes the disk out and leaves the file."""
-    _write_file_disk(root, path, "disk", ROOT_DISK, "qcow2", readonly=False)
-
-
-def read_seed(root: Element) -> str | None:
-    """Return the cloud-init seed that is attached."""
-    disk = _file_disk(root, "seed", SEED_DISK)
-    return None if disk is None else _attribute(disk, "source", "file")
-
-
-def write_seed(root: Element, path: str | None) -> None:
-    """Attach a cloud-init seed, or take it out."""
-    _write_file_disk(root, path, "seed", SEED_DISK, "raw", readonly=True)
+    if not wanted:
+        remove_all(devices, devices.findall("serial"))
+        # libvirt repeats the first serial port as the first console, and would make it anew from there
+        remove_all(devices, [console for console in devices.findall("console") if _is_twin(console)])
+    elif devices.find("serial") is None:
+        add(add(devices, "serial", type="pty"), "target", port="0")
 
 
 def read_console_log(root: Element) -> str | None:
     """Return the file that gets what the first serial port prints."""
-    return _attribute(root, "devices/serial/log", "file")
+    return attribute(root, "devices/serial/log", "file")
 
 
 def write_console_log(root: Element, path: str | None) -> None:
-    """Log the first serial port, made where it is missing, to a file that each boot begins anew."""
+    """Log the first serial port to a file that each boot begins anew."""
+    if path is not None:
+        write_serial(root, True)
     serial = root.find("devices/serial")
     if serial is None:
-        serial = add(_devices(root), "serial", type="pty")
-        add(serial, "target", port="0")
-    # libvirt repeats the first serial port as the first console and takes the console's log from there
-    twins = [twin for twin in root.findall("devices/console")[:1] if _attribute(twin, "target", "type") == "serial"]
-    for port in [serial, *twins]:
+        return
+    # libvirt takes the log of the first serial port from its twin
+    for port in [serial, *[twin for twin in root.findall("devices/console")[:1] if _is_twin(twin)]]:
         if path is None:
             remove_all(port, port.findall("log"))
         else:
@@ -165,7 +71,7 @@ def write_console_log(root: Element, path: str | None) -> None:
 
 
 def _agents(root: Element) -> list[Element]:
-    return [c for c in root.findall("devices/channel") if _attribute(c, "target", "name") == AGENT_CHANNEL]
+    return [c for c in root.findall("devices/channel") if attribute(c, "target", "name") == AGENT_CHANNEL]
 
 
 def read_agent(root: Element) -> bool:
@@ -185,8 +91,65 @@ def read_rng(root: Element) -> bool:
     return root.find("devices/rng") is not None
 
 
+def _new_rng() -> Element:
+    rng = Element("rng", model="virtio")
+    add(rng, "backend", _RNG, model="random")
+    return rng
+
+
 def write_rng(root: Element, wanted: bool) -> None:
     """Make or remove the random generator."""
     remove_all(_devices(root), root.findall("devices/rng"))
     if wanted:
-        add(add(_devices(root), "rng", model="virtio"), "backend", "/dev/urandom", model="random")
+        _devices(root).append(_new_rng())
+
+
+def live_rng(root: Element, wanted: bool, heal: bool) -> list[LiveOp]:
+    """Plug it in or out."""
+    found = root.findall("devices/rng")
+    if heal or bool(found) == wanted:
+        return []
+    write_rng(root, wanted)
+    if wanted:
+        return [LiveOp("rng", "attach", serialise(_new_rng()))]
+    return [LiveOp("rng", "detach", serialise(rng)) for rng in found]
+
+
+def _watchdogs(root: Element) -> list[Element]:
+    return [dog for dog in root.findall("devices/watchdog") if dog.get("model") == _WATCHDOG]
+
+
+def read_watchdog(root: Element) -> str:
+    """Return what happens when the guest does not feed its watchdog."""
+    found = _watchdogs(root)
+    return found[0].get("action") or "reset" if found else "none"
+
+
+def write_watchdog(root: Element, action: str) -> None:
+    """Make, change or remove the watchdog."""
+    found = _watchdogs(root)
+    if action == "none":
+        remove_all(_devices(root), found)
+    elif found:
+        found[0].set("action", action)
+    else:
+        add(_devices(root), "watchdog", model=_WATCHDOG, action=action)
+
+
+def read_graphics(root: Element) -> str:
+    """Return the kind of screen."""
+    return attribute(root, "devices/graphics", "type") or "none"
+
+
+def write_graphics(root: Element, kind: str) -> None:
+    """Set it. Screens listen on the host's own address only: everything else goes through SSH."""
+    devices = _devices(root)
+    found = devices.find("graphics")
+    if found is not None and found.get("type") == kind:
+        return
+    # A screen's card and sound go with it: libvirt made them for it, and sound for SPICE starts with nothing else
+    for tag in ("graphics", "video", "audio"):
+        remove_all(devices, devices.findall(tag))
+    if kind != "none":
+        add(devices, "graphics", type=kind, autoport="yes", listen="127.0.0.1")
+        add(add(devices, "video"), "model", type="virtio")

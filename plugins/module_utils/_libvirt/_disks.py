@@ -44,7 +44,8 @@ def inspect(path: str) -> Disk | None:
     try:
         with open(path, "rb") as file:
             header = file.read(_HEADER_BYTES)
-            size = os.fstat(file.fileno()).st_size
+            # Of a block device only its end tells
+            size = file.seek(0, os.SEEK_END)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if header[:4] != _QCOW2 or len(header) < 72:
@@ -85,13 +86,15 @@ def _cleaned(part: str) -> Iterator[None]:
             os.unlink(part)
 
 
-def _put(part: str, path: str, content: bytes) -> None:
+def _put(part: str, path: str, content: bytes, size: int | None = None) -> None:
     """Put a file in place, closed to others; not even a power cut leaves half of it under its name."""
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)
         file.write(content)
         file.flush()
+        if size is not None:
+            os.ftruncate(descriptor, size)
         os.fsync(descriptor)
     os.replace(part, path)
 
@@ -136,13 +139,17 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def make_disk(self, path: str, size: int | None, backing: Disk | None) -> None:
+    def make_disk(self, path: str, size: int | None, backing: Disk | None, kind: str = "qcow2") -> None:
         """Make a disk, on top of an image if one is given; under its name it exists whole or not at all.
 
         Two new disks of one size on one image have the same bytes, 200 kB or so: C(qemu-img) makes the first of them.
         """
         part = f"{path}.part"
         key = (size, None if backing is None else backing.path)
+        if kind == "raw":
+            with _cleaned(part):
+                _put(part, path, b"", size or 0)
+            return
         with _cleaned(part):
             with self._lock:
                 if key not in self._blank:

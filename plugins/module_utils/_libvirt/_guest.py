@@ -13,10 +13,18 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import derive_uuid
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _seed
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._drives import normalise_disk
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import BY_NAME, NIC_SPEC, ROWS
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._nics import normalise_nic
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import BY_NAME, ROWS
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._patch import normalise_patch
 
 CONSOLE_DIRECTORY = "/var/log/libvirt/qemu"
+
+
+def console_log(name: str) -> str:
+    """Return the file that gets what a guest prints on its first serial port."""
+    return f"{CONSOLE_DIRECTORY}/{name}-console.log"
 
 
 @dataclass(frozen=True)
@@ -88,13 +96,27 @@ def place(entry: Mapping[str, Any], position: int) -> tuple[str, int | None]:
     return "guests", position
 
 
-def _nic(nic: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "mac": str(nic["mac"]).lower(),
-        "tap": str(nic["tap"]),
-        "model": nic.get("model") or NIC_SPEC["model"]["default"],
-        "mtu": nic.get("mtu"),
-    }
+def _spell(given: dict[str, Any], name: str, settings: Settings) -> dict[str, int]:
+    """Bring nested options into the one spelling they are read back in; return target -> GiB of the disks."""
+    if "nics" in given:
+        given["nics"] = [normalise_nic(nic) for nic in given["nics"]]
+    if "xml_patch" in given:
+        given["xml_patch"] = [normalise_patch(patch) for patch in given["xml_patch"]]
+    if "cpu_topology" in given:
+        arranged = {"sockets": 1, "dies": 1, "cores": 1, "threads": 1}
+        given["cpu_topology"] = arranged | {key: n for key, n in given["cpu_topology"].items() if n is not None}
+    if "console_log" in given:
+        given["console_log"] = console_log(name) if given["console_log"] else None
+    sizes = {}
+    if "disks" in given:
+        for disk in given["disks"]:
+            if disk.get("size_gib") is not None:
+                sizes[disk["target"]] = disk["size_gib"]
+        given["disks"] = [
+            normalise_disk(disk, f"{settings.storage}/{name}-{disk['target']}.{disk.get('format') or 'qcow2'}")
+            for disk in given["disks"]
+        ]
+    return sizes
 
 
 def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Image], settings: Settings) -> Guest:
@@ -104,10 +126,7 @@ def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Imag
     name = entry["name"]
     image = images.get(entry.get("image", ""))
     given = {key: value for key, value in entry.items() if key in BY_NAME and BY_NAME[key].read is not None}
-    if "nics" in given:
-        given["nics"] = [_nic(nic) for nic in given["nics"]]
-    if "console_log" in given:
-        given["console_log"] = f"{CONSOLE_DIRECTORY}/{name}-console.log" if given["console_log"] else None
+    sizes = _spell(given, name, settings)
     for key in ("kernel", "initrd", "cmdline"):
         value = getattr(image, key) if image else None
         if value is not None:
@@ -120,19 +139,29 @@ def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Imag
         "uuid": derive_uuid(name),
         "virt_type": virt_type,
         "memory_mib": 1024,
+        "max_memory_mib": given.get("memory_mib", 1024),
         "vcpus": 1,
+        "max_vcpus": given.get("vcpus", 1),
+        "boot_order": ["disk"],
         "disk_path": f"{settings.storage}/{name}.qcow2" if has_disk else None,
+        "disks": [],
         "nics": [],
-        "console_log": f"{CONSOLE_DIRECTORY}/{name}-console.log",
+        "serial": True,
+        "console_log": console_log(name) if given.get("serial", True) else None,
+        "graphics": "none",
         "agent": True,
         "rng": True,
+        "watchdog": "none",
+        "xml_patch": [],
         "autostart": entry.get("state") != "stopped",
         "start_order": 0,
+        "start_delay": 0,
         "depends": [],
         "origin": "created",
     }
     if settings.machine:
-        defaults["machine"] = settings.machine
+        # Of a machine whose firmware this host's architecture leaves open
+        defaults |= {"machine": settings.machine, "firmware": "bios", "secure_boot": False}
     if virt_type in settings.cpu:
         defaults["cpu"] = settings.cpu[virt_type]
 
@@ -145,6 +174,7 @@ def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Imag
             entry.get("users", settings.users),
             entry.get("user_data"),
             entry.get("network_config"),
+            entry.get("meta_data"),
         )
         target = given if entry.get("seed") else defaults
         target["seed_path"] = f"{settings.storage}/{name}-seed.iso"
@@ -159,5 +189,7 @@ def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Imag
         "remove_storage": entry.get("remove_storage", False),
         "depends": entry.get("depends", []),
         "start_order": entry.get("start_order", 0),
+        "start_delay": entry.get("start_delay", 0),
+        "disk_sizes": sizes,
     }
     return Guest(name, variable, index, entry.get("state", "running"), given, defaults, image, content, run)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 from xml.etree.ElementTree import Element
 
@@ -31,11 +32,15 @@ def get(root: Element, attribute: str) -> str | None:
     return None if mark is None else mark.get(attribute)
 
 
+def make(root: Element) -> Element:
+    """Return the mark, made where it is missing."""
+    mark = find(root)
+    return ET.SubElement(ensure(root, "metadata"), _TAG) if mark is None else mark
+
+
 def put(root: Element, attribute: str, value: str | None) -> None:
     """Write an attribute of the mark, made where it is missing; None removes the attribute."""
-    mark = find(root)
-    if mark is None:
-        mark = ET.SubElement(ensure(root, "metadata"), _TAG)
+    mark = make(root)
     if value is None:
         mark.attrib.pop(attribute, None)
     else:
@@ -43,6 +48,16 @@ def put(root: Element, attribute: str, value: str | None) -> None:
 
 
 def text(root: Element) -> str:
-    """Return the mark alone as XML, as libvirt takes it for a running domain."""
+    """Return the mark alone as libvirt takes it for a running domain: it adds the namespace itself."""
     mark = find(root)
-    return "" if mark is None else ET.tostring(mark, encoding="unicode").strip()
+    if mark is None:
+        return ""
+    bare = copy.copy(mark)
+    bare.tag, bare.tail = "guest", None
+    return ET.tostring(bare, encoding="unicode")
+
+
+def same(one: Element, other: Element) -> bool:
+    """Return whether two domains have the same mark, however libvirt indents it."""
+    texts = [text(root) for root in (one, other)]
+    return len({found and ET.canonicalize(found, strip_text=True) for found in texts}) == 1

@@ -15,8 +15,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _devices, _mark
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import add, ensure, set_text, size_mib, text_at
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import (
+    _devices,
+    _drives,
+    _machine,
+    _mark,
+    _nics,
+    _patch,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._live import Live
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import ensure, set_text, text_at
 
 Effect = Literal["live", "next_boot", "recreate"]
 
@@ -48,6 +56,9 @@ class Option:
         write: patches its value into a domain's XML; None for what is not in the XML.
         same: whether the value in the domain is the wanted one.
         clears: whether no value means that the domain must have none, instead of any.
+        live: changes a running domain as far as that goes; the rest waits for its next boot.
+        pending: whether a running domain's XML lacks what the one for its next boot has; by default whether the values
+            differ.
     """
 
     name: str
@@ -57,6 +68,8 @@ class Option:
     write: Callable[[Element, Any], None] | None = None
     same: Callable[[Any, Any], bool] = _same
     clears: bool = False
+    live: Live | None = None
+    pending: Callable[[Element, Element], bool] | None = None
 
 
 def _xml(
@@ -91,81 +104,6 @@ def _marked(name: str, spec: Mapping[str, Any] | None, effect: Effect = "live") 
     return _xml(name, spec, effect, read, write, clears=True)
 
 
-def _write_memory(root: Element, mib: int) -> None:
-    current, most = size_mib(root.find("currentMemory")), size_mib(root.find("memory"))
-    if most is None or most == (current or most) or most < mib:
-        _write_size(root, "memory", mib)
-    _write_size(root, "currentMemory", mib)
-
-
-def _write_size(root: Element, tag: str, mib: int) -> None:
-    element = ensure(root, tag)
-    element.attrib.clear()
-    element.set("unit", "KiB")
-    element.text = str(mib * 1024)
-
-
-def _read_memory(root: Element) -> int | None:
-    current = root.find("currentMemory")
-    return size_mib(root.find("memory") if current is None else current)
-
-
-def _read_vcpus(root: Element) -> int:
-    vcpu = root.find("vcpu")
-    return 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1)
-
-
-def _write_vcpus(root: Element, count: int) -> None:
-    vcpu = ensure(root, "vcpu")
-    vcpu.attrib.pop("current", None)
-    vcpu.text = str(count)
-
-
-_CPU_MODES = ("host-passthrough", "host-model", "maximum")
-
-
-def _read_cpu(root: Element) -> str | None:
-    cpu = root.find("cpu")
-    if cpu is None:
-        return None
-    return cpu.get("mode") if cpu.get("mode") in _CPU_MODES else text_at(cpu, "model")
-
-
-def _write_cpu(root: Element, value: str) -> None:
-    cpu = ensure(root, "cpu")
-    for attribute in ("match", "check", "migratable"):
-        cpu.attrib.pop(attribute, None)
-    if value in _CPU_MODES:
-        cpu.set("mode", value)
-        set_text(cpu, "model", None)
-        return
-    cpu.set("mode", "custom")
-    cpu.set("match", "exact")
-    set_text(cpu, "model", None)
-    add(cpu, "model", value, fallback="forbid")
-
-
-def _read_machine(root: Element) -> str | None:
-    kind = root.find("os/type")
-    return None if kind is None else kind.get("machine")
-
-
-def _same_machine(have: str | None, want: str) -> bool:
-    """libvirt replaces an alias by the newest machine of that family and keeps that."""
-    return have == want or (have or "").startswith({"pc": "pc-i440fx-", "q35": "pc-q35-"}.get(want, f"{want}-"))
-
-
-def _same_nics(have: list[dict[str, Any]], want: list[dict[str, Any]]) -> bool:
-    return sorted(have, key=lambda nic: str(nic["mac"])) == sorted(want, key=lambda nic: str(nic["mac"]))
-
-
-NIC_SPEC: dict[str, Any] = {
-    "mac": {"type": "str", "required": True},
-    "tap": {"type": "str", "required": True},
-    "model": {"type": "str", "default": "virtio"},
-    "mtu": {"type": "int"},
-}
-
 GIB = 1024**3
 
 # What steers the run and leaves nothing in the domain
@@ -179,6 +117,7 @@ _RUN: dict[str, dict[str, Any]] = {
     "seed": {"type": "bool"},
     "users": {"type": "list", "elements": "dict"},
     "user_data": {"type": "dict"},
+    "meta_data": {"type": "dict"},
     "network_config": {"type": "dict"},
     "wait_for": {"type": "list", "elements": "str", "choices": ["lease"]},
     "wait_timeout": {"type": "int"},
@@ -188,68 +127,128 @@ _RUN: dict[str, dict[str, Any]] = {
     "remove_storage": {"type": "bool", "default": False},
 }
 
+_TOPOLOGY: dict[str, Any] = {
+    "sockets": {"type": "int", "default": 1},
+    "dies": {"type": "int", "default": 1},
+    "cores": {"type": "int", "default": 1},
+    "threads": {"type": "int", "default": 1},
+}
+
+
+def _text(*choices: str) -> dict[str, Any]:
+    return {"type": "str", "choices": list(choices)} if choices else {"type": "str"}
+
+
+def _rows(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "list", "elements": "dict", "options": dict(options)}
+
+
+_INT, _BOOL = {"type": "int"}, {"type": "bool"}
+
 # The order is that of the diff, and of the elements in a new domain.
 TABLE: tuple[Option, ...] = (
     *(Option(name, spec) for name, spec in _RUN.items()),
-    _xml("uuid", {"type": "str"}, "recreate", lambda r: text_at(r, "uuid"), lambda r, v: set_text(r, "uuid", v)),
+    _xml("uuid", _text(), "recreate", lambda r: text_at(r, "uuid"), lambda r, v: set_text(r, "uuid", v)),
     _at("title", "title", "live"),
     _at("description", "description", "live"),
+    _xml("virt_type", _text("kvm", "qemu"), "next_boot", lambda r: r.get("type"), lambda r, v: r.set("type", v)),
     _xml(
-        "virt_type",
-        {"type": "str", "choices": ["kvm", "qemu"]},
-        "next_boot",
-        lambda r: r.get("type"),
-        lambda r, v: r.set("type", v),
+        "memory_mib",
+        _INT,
+        "live",
+        _machine.read_memory,
+        _machine.write_memory,
+        live=_machine.live_memory,
+        pending=_machine.pending_memory,
     ),
-    _xml("memory_mib", {"type": "int"}, "next_boot", _read_memory, _write_memory),
+    _xml("max_memory_mib", _INT, "next_boot", _machine.read_max_memory, _machine.write_max_memory),
+    _xml("vcpus", _INT, "live", _machine.read_vcpus, _machine.write_vcpus, live=_machine.live_vcpus),
+    _xml("max_vcpus", _INT, "next_boot", _machine.read_max_vcpus, _machine.write_max_vcpus),
+    _xml("cpu", _text(), "next_boot", _machine.read_cpu, _machine.write_cpu),
     _xml(
-        "max_memory_mib",
-        {"type": "int"},
+        "cpu_topology",
+        {"type": "dict", "options": _TOPOLOGY},
         "next_boot",
-        lambda r: size_mib(r.find("memory")),
-        lambda r, v: _write_size(r, "memory", v),
+        _machine.read_topology,
+        _machine.write_topology,
+        clears=True,
     ),
-    _xml("vcpus", {"type": "int"}, "next_boot", _read_vcpus, _write_vcpus),
-    _xml("cpu", {"type": "str"}, "next_boot", _read_cpu, _write_cpu),
     _xml(
         "machine",
-        {"type": "str"},
+        _text(),
         "recreate",
-        _read_machine,
+        _machine.read_machine,
         lambda r, v: ensure(r, "os/type").set("machine", v),
-        same=_same_machine,
+        same=_machine.same_machine,
     ),
+    _xml("firmware", _text("bios", "uefi"), "recreate", _machine.read_firmware, _machine.write_firmware),
+    _xml("secure_boot", _BOOL, "recreate", _machine.read_secure_boot, _machine.write_secure_boot),
     _at("kernel", "os/kernel", "next_boot"),
     _at("initrd", "os/initrd", "next_boot"),
     _at("cmdline", "os/cmdline", "next_boot"),
-    _xml("disk_path", {"type": "str"}, "next_boot", _devices.read_disk, _devices.write_disk, clears=True),
+    _xml(
+        "boot_order",
+        {"type": "list", "elements": "str", "choices": ["disk", "cdrom", "network"]},
+        "next_boot",
+        _machine.read_boot_order,
+        _machine.write_boot_order,
+    ),
+    _xml("disk_path", _text(), "next_boot", _drives.read_disk, _drives.write_disk, clears=True),
+    _xml("disk_format", _text("qcow2", "raw"), "recreate", _drives.read_disk_format, _drives.write_disk_format),
     Option(
         "disk_gib",
-        {"type": "int"},
+        _INT,
         "live",
         lambda view: None if view.disk_bytes is None else view.disk_bytes // GIB,
         same=lambda have, want: have is not None and have >= want,
     ),
-    _xml("seed_path", None, "next_boot", _devices.read_seed, _devices.write_seed, clears=True),
+    _xml("seed_path", None, "next_boot", _drives.read_seed, _drives.write_seed, clears=True),
     Option("seed_content", None, "live", lambda view: view.seed),
-    _marked("image", {"type": "str"}),
+    _xml(
+        "disks",
+        _rows(_drives.DISK_SPEC),
+        "live",
+        _drives.read_disks,
+        _drives.write_disks,
+        same=_drives.same_disks,
+        live=_drives.live_disks,
+        pending=_drives.pending_disks,
+    ),
+    _marked("image", _text()),
     _xml(
         "nics",
-        {"type": "list", "elements": "dict", "options": NIC_SPEC},
+        _rows(_nics.NIC_SPEC),
+        "live",
+        _nics.read_nics,
+        _nics.write_nics,
+        same=_nics.same_nics,
+        live=_nics.live_nics,
+    ),
+    _xml("serial", _BOOL, "next_boot", _devices.read_serial, _devices.write_serial),
+    _xml("console_log", _BOOL, "next_boot", _devices.read_console_log, _devices.write_console_log, clears=True),
+    _xml("graphics", _text("none", "vnc", "spice"), "next_boot", _devices.read_graphics, _devices.write_graphics),
+    _xml("agent", _BOOL, "next_boot", _devices.read_agent, _devices.write_agent),
+    _xml("rng", _BOOL, "live", _devices.read_rng, _devices.write_rng, live=_devices.live_rng),
+    _xml(
+        "watchdog",
+        _text("none", "reset", "shutdown", "poweroff", "pause", "dump", "inject-nmi"),
         "next_boot",
-        _devices.read_nics,
-        _devices.write_nics,
-        same=_same_nics,
+        _devices.read_watchdog,
+        _devices.write_watchdog,
     ),
     _xml(
-        "console_log", {"type": "bool"}, "next_boot", _devices.read_console_log, _devices.write_console_log, clears=True
+        "xml_patch",
+        _rows(_patch.PATCH_SPEC),
+        "next_boot",
+        _patch.read_patches,
+        _patch.write_patches,
+        pending=_patch.pending_patches,
     ),
-    _xml("agent", {"type": "bool"}, "next_boot", _devices.read_agent, _devices.write_agent),
-    _xml("rng", {"type": "bool"}, "next_boot", _devices.read_rng, _devices.write_rng),
-    Option("autostart", {"type": "bool"}, "live", lambda view: view.autostart),
+    Option("autostart", _BOOL, "live", lambda view: view.autostart),
     _marked("start_order", {"type": "int", "default": 0}),
+    _marked("start_delay", {"type": "int", "default": 0}),
     _marked("depends", {"type": "list", "elements": "str", "default": []}),
-    _marked("network", {"type": "str"}),
+    _marked("network", _text()),
     _marked("origin", None),
 )
 
@@ -261,3 +260,20 @@ ROWS: tuple[Option, ...] = tuple(option for option in TABLE if option.read is no
 def argument_spec() -> dict[str, Any]:
     """Return the suboptions of C(guests)."""
     return {option.name: dict(option.spec) for option in TABLE if option.spec is not None}
+
+
+def _brief(spec: Mapping[str, Any], value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    usual = {key: row.get("default") for key, row in spec.items()}
+    return [{key: item for key, item in entry.items() if item not in (None, usual.get(key))} for entry in value]
+
+
+def brief(options: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """Return changes as a plan shows them: of a card or a disk what is not as usual."""
+    shown = {}
+    for name, (before, after) in options.items():
+        row = BY_NAME.get(name)
+        spec = row.spec.get("options") if row is not None and row.spec is not None else None
+        shown[name] = (before, after) if spec is None else (_brief(spec, before), _brief(spec, after))
+    return shown

@@ -8,14 +8,17 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _devices
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _nics
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, place
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._nics import NIC_SPEC
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._patch import problem_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import text_at
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
@@ -23,7 +26,16 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_LEAST = {"memory_mib": 1, "max_memory_mib": 1, "vcpus": 1, "disk_gib": 1, "wait_timeout": 0, "stop_timeout": 0}
+_TARGET = re.compile(r"(vd|sd)[a-z]$")
+_LEAST = {
+    **dict.fromkeys(("memory_mib", "max_memory_mib", "vcpus", "max_vcpus", "disk_gib"), 1),
+    **dict.fromkeys(("wait_timeout", "stop_timeout", "start_delay"), 0),
+}
+_NIC_RANGES = {
+    "queues": (1, 256),
+    "mtu": (68, 65535),
+    **dict.fromkeys(("inbound_mbit", "outbound_mbit"), (1, 400_000)),
+}
 # What a guest may say in an inventory; the rest is derived from it
 _DERIVED = ("source", "nics", "wait_for")
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -94,13 +106,18 @@ def check_entries(entries: Sequence[Any]) -> list[Problem]:
         variable, index = place(entry, position)
         found = _check_entry(variable, index, "", entry, spec)
         problems += found
-        if any(problem.key == "nics" for problem in found):
-            continue
-        for number, nic in enumerate(entry.get("nics") or []):
-            problems += _check_entry(variable, index, f"nics[{number}].", nic, spec["nics"]["options"])
-        for number, user in enumerate(entry.get("users") or []):
-            if isinstance(user, Mapping):
-                problems += _check_entry(variable, index, f"users[{number}].", user, USER_SPEC)
+        wrong = {problem.key for problem in found}
+        for key, row in {**spec, "users": {"options": USER_SPEC}}.items():
+            value = entry.get(key)
+            if "options" not in row or value is None or key in wrong:
+                continue
+            if isinstance(value, Mapping):
+                problems += _check_entry(variable, index, f"{key}.", value, row["options"])
+            for number, member in enumerate([] if isinstance(value, Mapping) else value):
+                if isinstance(member, Mapping):
+                    problems += _check_entry(variable, index, f"{key}[{number}].", member, row["options"])
+                    if key == "xml_patch" and (allowed := problem_of(member)) is not None:
+                        problems.append(Problem(variable, index, f"{key}[{number}]", member.get("xml"), allowed))
     return problems
 
 
@@ -121,8 +138,58 @@ def _at(guest: Guest) -> str:
 
 def _wrong(guest: Guest, key: str, value: object, allowed: str) -> Problem:
     """Return a problem in the words of where the guest comes from: an inventory has no list of interfaces."""
-    in_list = guest.variable == "guests" and key in ("mac", "tap")
+    in_list = guest.variable == "guests" and key in NIC_SPEC
     return Problem(guest.variable, guest.index, f"nics.{key}" if in_list else key, value, allowed)
+
+
+def _check_nic(nic: Mapping[str, Any]) -> list[tuple[str, object, str]]:
+    found: list[tuple[str, object, str]] = []
+    if not _MAC.match(nic["mac"]):
+        found.append(("mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"))
+    if not 1 <= len(nic["tap"]) <= 15:
+        found.append(("tap", nic["tap"], "1 to 15 characters"))
+    for key, least, most in (
+        ("queues", 1, 256),
+        ("mtu", 68, 65535),
+        ("inbound_mbit", 1, None),
+        ("outbound_mbit", 1, None),
+    ):
+        value = nic[key]
+        if value is not None and (value < least or (most is not None and value > most)):
+            found.append((f"nics.{key}", value, f"{least} or more" if most is None else f"{least} to {most}"))
+    if nic["queues"] != 1 and nic["model"] != "virtio":
+        found.append(("nics.queues", nic["queues"], "1, or model: virtio"))
+    return found
+
+
+def _check_disks(guest: Guest, values: Mapping[str, Any]) -> list[tuple[str, object, str]]:
+    found: list[tuple[str, object, str]] = []
+    taken = {target for target, key in (("vda", "disk_path"), ("vdz", "seed_path")) if values.get(key)}
+    paths = {values.get("disk_path"), values.get("seed_path")} - {None}
+    for number, disk in enumerate(values["disks"]):
+        target, path = disk["target"], disk["path"]
+        key = f"disks[{number}]"
+        if not _TARGET.match(target) or target in taken:
+            allowed = (
+                "vda to vdz or sda to sdz, each once; vda is the root disk's and vdz the seed's where there is one"
+            )
+            found.append((f"{key}.target", target, allowed))
+        if path is not None and not path.startswith("/"):
+            found.append((f"{key}.path", path, "an absolute path on the host"))
+        if path is not None and path in paths and not disk["readonly"]:
+            found.append((f"{key}.path", path, "a file that no other disk of the guest has"))
+        if (disk["bus"] == "virtio") != target.startswith("vd"):
+            found.append((f"{key}.bus", disk["bus"], "virtio for vd*, scsi or sata for sd*"))
+        if disk["device"] == "cdrom" and disk["bus"] == "virtio":
+            found.append((f"{key}.device", "cdrom", "disk, or a target sd*"))
+        if disk["device"] == "cdrom" and target in guest.run["disk_sizes"]:
+            found.append((f"{key}.size_gib", guest.run["disk_sizes"][target], "none: a CD-ROM has no size of its own"))
+        taken.add(target)
+        paths.add(path)
+    for target, size in guest.run["disk_sizes"].items():
+        if size < 1:
+            found.append((f"disks[{target}].size_gib", size, "1 or more"))
+    return found
 
 
 def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) -> list[Problem]:
@@ -131,13 +198,22 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
     if not _NAME.match(guest.name):
         found.append(("name", guest.name, "letters, digits, '-', '_' and '.', at most 63, the first a letter or digit"))
     for key, least in _LEAST.items():
-        value = values.get(key, guest.run.get(key))
+        value = guest.given.get(key, guest.run.get(key))
         if value is not None and value < least:
             found.append((key, value, f"{least} or more"))
     if memory_mib is not None and values["memory_mib"] > memory_mib:
         found.append(("memory_mib", values["memory_mib"], f"at most {memory_mib}, which this host has"))
-    if "max_memory_mib" in values and values["max_memory_mib"] < values["memory_mib"]:
-        found.append(("max_memory_mib", values["max_memory_mib"], f"memory_mib ({values['memory_mib']}) or more"))
+    for most, key in (("max_memory_mib", "memory_mib"), ("max_vcpus", "vcpus")):
+        if most in guest.given and values[most] < values[key]:
+            found.append((most, values[most], f"{key} ({values[key]}) or more"))
+    topology = guest.given.get("cpu_topology")
+    if topology is not None and math.prod(topology.values()) != values["max_vcpus"]:
+        shown = " x ".join(f"{key} {number}" for key, number in topology.items())
+        found.append(("cpu_topology", shown, f"as many processors as max_vcpus, {values['max_vcpus']}"))
+    if guest.given.get("secure_boot") and values.get("firmware") != "uefi":
+        found.append(("secure_boot", True, "only beside firmware: uefi"))
+    if guest.given.get("console_log") and not values["serial"]:
+        found.append(("console_log", True, "only with a serial port"))
     if not _UUID.match(str(values["uuid"]).lower()):
         found.append(("uuid", values["uuid"], "a UUID such as 6b766d6e-6574-4572-8361-000000000001"))
     name = guest.given.get("image")
@@ -149,11 +225,8 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
     for key in ("initrd", "cmdline"):
         if values.get(key) and not values.get("kernel"):
             found.append((key, values[key], "only beside kernel"))
-    for nic in values["nics"]:
-        if not _MAC.match(nic["mac"]):
-            found.append(("mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"))
-        if not 1 <= len(nic["tap"]) <= 15:
-            found.append(("tap", nic["tap"], "1 to 15 characters"))
+    found += [problem for nic in values["nics"] for problem in _check_nic(nic)]
+    found += _check_disks(guest, values)
     return [_wrong(guest, key, value, allowed) for key, value, allowed in found]
 
 
@@ -189,7 +262,7 @@ def check_guests(
     taken: dict[tuple[str, str], str] = {}
     for domain in domains:
         if domain.name not in listed:
-            taken |= {("mac", mac): f"the domain {domain.name}" for mac in _devices.macs(domain.root)}
+            taken |= {("mac", mac): f"the domain {domain.name}" for mac in _nics.macs(domain.root)}
             taken[("uuid", text_at(domain.root, "uuid") or "")] = f"the domain {domain.name}"
     for guest in guests:
         uses = [("name", guest.name)]

@@ -51,8 +51,9 @@ def seed(
     users: Sequence[Mapping[str, Any]],
     user_data: Mapping[str, Any] | None = None,
     network_config: Mapping[str, Any] | None = None,
+    meta_data: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return the seed image. A key of user_data replaces ours of that name.
+    """Return the seed image. A key of user_data or meta_data replaces ours of that name.
 
     Without network_config cloud-init asks for a lease on the first interface, in the way that distribution does it.
     """
@@ -63,7 +64,7 @@ def seed(
         config["users"] = [_user(user) for user in users]
     config.update(user_data or {})
     files = {
-        "meta-data": _json({"instance-id": instance, "local-hostname": hostname}),
+        "meta-data": _json({"instance-id": instance, "local-hostname": hostname, **(meta_data or {})}),
         "user-data": b"#cloud-config\n" + _json(config),
     }
     if network_config:

@@ -57,6 +57,12 @@ def ensure(root: Element, path: str) -> Element:
     return here
 
 
+def attribute(root: Element, path: str, name: str) -> str | None:
+    """Return an attribute of the element at a path; None when either is absent."""
+    found = root.find(path)
+    return None if found is None else found.get(name)
+
+
 def text_at(root: Element, path: str) -> str | None:
     """Return the text at a path; None when it is absent or empty."""
     return root.findtext(path) or None
@@ -71,6 +77,15 @@ def set_text(root: Element, path: str, value: str | None) -> None:
     parent = root.find(parent_path) if parent_path else root
     if parent is not None:
         remove_all(parent, parent.findall(tag))
+
+
+def holds(have: Element, want: Element) -> bool:
+    """Return whether an element says all that another one says, whatever else libvirt added to it."""
+    if have.tag != want.tag or (want.text or "").strip() not in ("", (have.text or "").strip()):
+        return False
+    if any(have.get(name) != value for name, value in want.attrib.items()):
+        return False
+    return all(any(holds(there, child) for there in have.findall(str(child.tag))) for child in want)
 
 
 def remove_all(parent: Element, children: list[Element]) -> None:

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _xml
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark, _xml
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, Domain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._converge import Converger
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files, inspect
@@ -60,6 +60,7 @@ class FakeBackend:
         self.log: list[tuple[str, str]] = []
         self.ignores_shutdown: set[str] = set()
         self.fails_to_start: set[str] = set()
+        self.refuses: dict[str, str] = {}
         self.on_start = on_start
 
     def _write(self, what, name):
@@ -128,6 +129,52 @@ class FakeBackend:
         self._write(f"set {kind}", name)
         if kind != "mark":
             _xml.set_text(self.live[name], kind, text)
+            return
+        metadata = _xml.ensure(self.live[name], "metadata")
+        _xml.remove_all(metadata, [m for m in metadata if m is _mark.find(self.live[name])])
+        mark = _xml.parse(text)
+        assert mark.tag == "guest"
+        mark.tag = f"{{{_mark.URI}}}guest"
+        metadata.append(mark)
+
+    def change(self, name, op):
+        """Obey and refuse as libvirt 9.0 was measured to do."""
+        self._write(f"{op.kind} {op.option}", name)
+        root = self.live[name]
+        devices = root.find("devices")
+        if op.option in self.refuses:
+            raise BackendError(self.refuses[op.option])
+        if op.kind == "memory":
+            assert op.value * 1024 <= int(root.findtext("memory"))
+            root.find("currentMemory").text = str(op.value * 1024)
+        elif op.kind == "vcpus":
+            assert op.value <= int(root.findtext("vcpu"))
+            root.find("vcpu").set("current", str(op.value))
+        else:
+            device = _xml.parse(op.value)
+            same = [found for found in devices.findall(device.tag) if self._key(found) == self._key(device)]
+            assert len(same) == (0 if op.kind == "attach" else 1)
+            for found in same:
+                devices.remove(found)
+            if op.kind == "update":
+                self._only_changeable(same[0], device)
+            if op.kind != "detach":
+                devices.append(device)
+
+    def _key(self, device):
+        named = {"interface": ("mac", "address"), "disk": ("target", "dev"), "rng": ("backend", "model")}
+        named["controller"] = (".", "")
+        path, name = named[device.tag]
+        return (device.tag, device.get("type") if device.tag == "controller" else device.find(path).get(name))
+
+    def _only_changeable(self, old, new):
+        changeable = {"interface": ("link", "bandwidth", "filterref"), "disk": ("source",)}[old.tag]
+        left = [{_xml.serialise(c).strip() for c in device if c.tag not in changeable} for device in (old, new)]
+        assert left[0] == left[1]
+        assert old.tag == "interface" or old.get("device") == "cdrom"
+
+    def define_filter(self, xml):
+        self.log.append(("filter", _xml.parse(xml).get("name")))
 
     def resize(self, name, path, size):
         self._write("resize", name)
@@ -137,7 +184,7 @@ class FakeBackend:
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     """A host: hypervisor, storage, taps and leases, and one call that does what the module does."""
-    for module in ("_guest", "_planner", "_wait"):
+    for module in ("_guest", "_wait"):
         base = "ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt."
         monkeypatch.setattr(f"{base}{module}.CONSOLE_DIRECTORY", str(tmp_path / "log"))
     monkeypatch.setattr("ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._apply._POLL", 0.001)

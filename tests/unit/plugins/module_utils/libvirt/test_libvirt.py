@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _backend
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _backend, _mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
 
 
@@ -35,6 +35,9 @@ def test_life_of_a_guest(libvirt_host, guest):
     assert outcome.failures == {}
     assert outcome.steps[0].pending == ["memory_mib"]
     assert domain(host, "web").live.findtext("title") == "A title"
+    host.converge(guest("web", **web, memory_mib=2048, title="A title", start_order=2))
+    assert _mark.get(domain(host, "web").live, "start_order") == "2"
+    host.converge(guest("web", **web, memory_mib=2048, title="A title"))
     assert host.converge(guest("web", **web, memory_mib=2048, title="A title")).plan().lines() == []
 
     outcome = host.converge(guest("web", **web, memory_mib=2048, title="A title", restart="if_needed"), stop_timeout=5)

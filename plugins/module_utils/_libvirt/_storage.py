@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""Plans the disks of a guest: made, grown, never shrunk, removed on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Disk, Files
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, console_log
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import GIB
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import NewDisk, Step
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+
+Shown = dict[str, tuple[Any, Any]]
+
+
+def has_disk(image: Image | None) -> bool:
+    """Return whether an image has a disk."""
+    return image is not None and image.path is not None
+
+
+class Storage:
+    """Plans disks.
+
+    Args:
+        files: where they are; only read here.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.problems: list[Problem] = []
+
+    def wrong(self, guest: Guest, key: str, value: object, allowed: str) -> None:
+        """Note what is wrong with a guest's record."""
+        self.problems.append(Problem(guest.variable, guest.index, key, value, allowed))
+
+    def formats(self, values: dict[str, Any], root: Element | None) -> None:
+        """Fill in the formats that the record leaves open.
+
+        A drive keeps the format that it is declared with: a guest can write another format's header into a raw disk.
+        """
+        path = values.get("disk_path")
+        if path is not None and "disk_format" not in values:
+            have = None if root is None else _drives.root_disk(root)
+            values["disk_format"] = self._format(path, have)
+        if "disks" in values:
+            values["disks"] = [dict(entry) for entry in values["disks"]]
+            for entry in values["disks"]:
+                if entry["format"] is None:
+                    have = None if root is None else _drives.disk_at(root, entry["target"])
+                    entry["format"] = self._format(entry["path"], have)
+
+    def _format(self, path: str, have: Element | None) -> str:
+        if have is not None and _drives.source_of(have) == path:
+            return str(_drives.drive(have)["format"])
+        disk = inspect_disk(path)
+        return "qcow2" if disk is None else disk.kind
+
+    def root(self, step: Step, guest: Guest, values: Mapping[str, Any], have_path: str | None, shown: Shown) -> None:
+        """Plan the root disk; what happens to it at once goes to shown."""
+        path = values.get("disk_path", have_path)
+        disk = None if path is None else inspect_disk(path)
+        if disk is not None:
+            self._grow(step, guest, disk, "disk_gib", guest.given.get("disk_gib"), shown)
+        elif values.get("disk_path") is None:
+            return
+        elif path == have_path:
+            allowed = "the file of the guest's disk, which is missing: put it back, or make the guest absent first"
+            self.wrong(guest, "disk_path", path, allowed)
+        else:
+            self._make_root(step, guest, path, values["disk_format"])
+
+    def _make_root(self, step: Step, guest: Guest, path: str, kind: str) -> None:
+        size = guest.given.get("disk_gib")
+        if path.startswith("/dev/"):
+            self.wrong(guest, "disk_path", path, "a block device that exists")
+            return
+        if has_disk(guest.image) and kind != "qcow2":
+            self.wrong(guest, "disk_format", kind, "qcow2: the disk stands on an image")
+        step.make.append(NewDisk(path, kind, _bytes(size), guest.image if has_disk(guest.image) else None))
+        image = inspect_disk(guest.image.path) if guest.image and guest.image.path else None
+        if image is not None and size is not None and size * GIB < image.size:
+            allowed = f"{-(-image.size // GIB)} or more: image {guest.given.get('image')} is larger"
+            self.wrong(guest, "disk_gib", size, allowed)
+        if not has_disk(guest.image) and size is None:
+            self.wrong(guest, "disk_gib", None, "the new disk's size in GiB, or an image for it")
+
+    def more(self, step: Step, guest: Guest, values: Mapping[str, Any], root: Element | None, shown: Shown) -> None:
+        """Plan the other disks."""
+        for entry in values.get("disks", []):
+            key, size = f"disks[{entry['target']}]", guest.run["disk_sizes"].get(entry["target"])
+            path = entry["path"]
+            disk = None if path is None else inspect_disk(path)
+            if path is None:
+                continue
+            if disk is not None:
+                if size is not None and (entry["readonly"] or path.startswith("/dev/")):
+                    self.wrong(guest, f"{key}.size_gib", size, "only for a disk image that the guest can write")
+                    continue
+                self._grow(step, guest, disk, f"{key}.size_gib", size, shown)
+            elif entry["readonly"] or path.startswith("/dev/"):
+                self.wrong(guest, f"{key}.path", path, "a file or block device that exists on the host")
+            elif root is not None and _drives.source_of(_drives.disk_at(root, entry["target"])) == path:
+                self.wrong(guest, f"{key}.path", path, "the file of the guest's disk, which is missing: put it back")
+            elif size is None:
+                self.wrong(guest, f"{key}.size_gib", None, "the new disk's size in GiB, or the path of one that exists")
+            else:
+                step.make.append(NewDisk(path, entry["format"], _bytes(size)))
+
+    def _grow(self, step: Step, guest: Guest, disk: Disk, key: str, wanted: int | None, shown: Shown) -> None:
+        if wanted is None or disk.size == wanted * GIB:
+            return
+        if disk.size > wanted * GIB:
+            self.wrong(guest, key, wanted, f"{-(-disk.size // GIB)} or more: a disk is never shrunk")
+            return
+        if disk.path.startswith("/dev/"):
+            self.wrong(guest, key, wanted, "no size: the block device has its own")
+            return
+        step.grow.append((disk, wanted * GIB))
+        shown[key] = (disk.size // GIB, wanted)
+
+    def disk_of(self, name: str, root: Element | None, guest: Guest | None) -> str:
+        """Return a guest's root disk, whether or not its domain or its record are there."""
+        if guest is not None and guest.given.get("disk_path"):
+            return str(guest.given["disk_path"])
+        return str((root is not None and _mark.get(root, "disk")) or self.files.disk_path(name))
+
+    def removable(self, name: str, root: Element | None, guest: Guest | None) -> list[str]:
+        """Return the disks of a guest that go with it on request: what was made for it, or what its record names."""
+        entries = [] if root is None else _drives.read_disks(root)
+        made = [d for d in entries if str(d["path"]).startswith(f"{self.files.storage}/{name}-{d['target']}.")]
+        named = [] if guest is None else guest.given.get("disks", [])
+        paths = [self.disk_of(name, root, guest)]
+        paths += [entry["path"] for entry in (*made, *named) if entry["device"] == "disk" and not entry["readonly"]]
+        found = dict.fromkeys(path for path in paths if path and not path.startswith("/dev/"))
+        return [path for path in found if self.files.exists(path)]
+
+    def leftovers(self, name: str) -> list[str]:
+        """Return the files of a guest that go with it in any case."""
+        paths = (self.files.seed_path(name), console_log(name))
+        return [path for path in paths if self.files.exists(path)]
+
+
+def _bytes(gib: int | None) -> int | None:
+    return None if gib is None else gib * GIB
