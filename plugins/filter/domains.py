@@ -9,6 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 
+# Key of the guest's record -> key of its card
+_CARD = {
+    "nic_model": "model",
+    **{key: key for key in ("queues", "link", "inbound_mbit", "outbound_mbit", "anti_spoofing")},
+}
+
+
 def _serves_leases(record: dict[str, Any], networks: list[dict[str, Any]]) -> bool:
     """Return whether this host gives the guest a lease: by its reservation, or from the network's range."""
     for network in networks:
@@ -33,17 +40,22 @@ def domains(
         return None
     entries = []
     for record in records:
+        options = dict(record["options"])
+        nic = {"mac": record["mac"], "tap": record["tap"], "mtu": record["mtu"]}
+        nic |= {key: options.pop(name) for name, key in _CARD.items() if options.get(name) is not None}
+        if nic.get("anti_spoofing") and record["address"]:
+            nic["address"] = record["address"]
         derived: dict[str, Any] = {
             "source": record["source"],
             "name": record["name"],
             "network": record["network"],
             "uuid": record["uuid"],
-            "nics": [{"mac": record["mac"], "tap": record["tap"], "mtu": record["mtu"]}],
+            "nics": [nic],
             "address": record["address"],
             "fqdn": f"{record['name']}.{record['domain']}" if record["domain"] else None,
             "wait_for": ["lease"] if _serves_leases(record, networks or []) else [],
         }
-        entry = {**derived, **record["options"]}
+        entry = {**derived, **options}
         entries.append({key: value for key, value in entry.items() if value is not None})
     return entries
 

@@ -16,6 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options impo
 
 from . import _types as t
 from ._actions import ACTION, LOG, RATE
+from ._cards import CARD
 from ._logins import SSH_KEY, USER
 from ._types import Key, Kind, ListOf, Table
 from ._uplink_keys import PORT_PROTOCOLS, UPLINKS
@@ -122,6 +123,7 @@ GUESTS = Table(
             "Whether it is kept from reaching other isolated guests.",
             default="that of the network",
         ),
+        *CARD,
     )
 )
 
@@ -147,7 +149,7 @@ _OPTION_KINDS = {
     "raw": t.ANY,
 }
 # Filled in from the record and its place
-_NOT_OPTIONS = {"source", *GUESTS.names()}
+_NOT_OPTIONS = {"source", "nics", *GUESTS.names()}
 # What the module takes is its own affair; here it is only what the record may hold
 GUEST_OPTIONS = tuple(_option(name, spec) for name, spec in argument_spec().items() if name not in _NOT_OPTIONS)
 GUEST_RECORD = Table((*GUESTS.keys, *GUEST_OPTIONS))

@@ -66,3 +66,15 @@ def test_a_lease_is_waited_for_where_there_is_one(guest, wait_for):
 def test_the_module_takes_what_the_filter_gives():
     guests = [{"name": f"g{number}", "network": "plain", "image": "tiny"} for number in range(3)]
     assert check_entries(domains(guest_records(guests, NETWORKS), NETWORKS)) == []
+
+
+def test_what_a_record_says_of_its_card_goes_there():
+    guests = [{"name": "web", "network": "kvm", "address": "192.0.2.1", "queues": 2, "anti_spoofing": True}]
+    (entry,) = domains(guest_records(guests, NETWORKS), NETWORKS)
+    assert {key: entry["nics"][0][key] for key in ("queues", "anti_spoofing", "address")} == {
+        "queues": 2,
+        "anti_spoofing": True,
+        "address": "192.0.2.1",
+    }
+    assert "queues" not in entry
+    assert check_entries([entry]) == []
