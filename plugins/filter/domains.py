@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 # Key of the guest's record -> key of its card
 _CARD = {
     "nic_model": "model",
