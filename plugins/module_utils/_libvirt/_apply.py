@@ -98,15 +98,24 @@ class Applier:
             self._files.remove(path)
 
     def _build(self, step: Step) -> None:
-        for disk in step.make:
-            self._make(disk)
-        if step.seed is not None:
-            self._files.write_seed(*step.seed)
-        if step.stays_up:
-            # Before the definition: what an interruption leaves undone is then still seen as different
-            self._change_live(step)
-        if step.define is not None:
-            self._backend.define(step.define)
+        made: list[str] = []
+        try:
+            for disk in step.make:
+                self._make(disk)
+                made.append(disk.path)
+            if step.seed is not None:
+                self._files.write_seed(*step.seed)
+            if step.stays_up:
+                # Before the definition: what an interruption leaves undone is then still seen as different
+                self._change_live(step)
+            if step.define is not None:
+                self._backend.define(step.define)
+        except (BackendError, DiskError, OSError):
+            if not step.stays_up:
+                # Nothing half made stays; nobody has written to these yet
+                for path in made:
+                    self._files.remove(path)
+            raise
         if step.stays_up:
             for kind, text in step.metadata:
                 self._backend.set_metadata(step.name, kind, text)

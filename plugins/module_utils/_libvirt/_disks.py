@@ -64,6 +64,18 @@ def inspect(path: str) -> Disk | None:
     return Disk(path, "qcow2", virtual, name, kind)
 
 
+def chain(path: str | None) -> list[str]:
+    """Return a disk's file and those it stands on, the nearest first."""
+    found: list[str] = []
+    while path is not None and path not in found:
+        found.append(path)
+        disk = inspect(path)
+        path = None if disk is None else disk.backing
+        if path is not None and not path.startswith("/"):
+            path = os.path.join(os.path.dirname(found[-1]), path)
+    return found
+
+
 def run_tool(command: list[str]) -> None:
     """Run a program and turn its failure into one line."""
     try:

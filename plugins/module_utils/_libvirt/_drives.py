@@ -89,7 +89,9 @@ def _marked_disk(root: Element, marked_as: str, target: str) -> Element | None:
     """Return one of our disks: the file that the mark names; in a domain that others made, what has its place."""
     path = _mark.get(root, marked_as)
     if path is not None:
-        return _disk_from(root, path)
+        # With a snapshot another file stands in its place
+        found = _disk_from(root, path)
+        return disk_at(root, target) if found is None else found
     return None if _mark.get(root, "origin") == "created" else disk_at(root, target)
 
 

@@ -108,6 +108,9 @@ def run(module: AnsibleModule) -> None:
         module.warn(
             f"guest {entry['name']}: {', '.join(entry['options'])} cannot change on an existing guest; it stays"
         )
+    for step in outcome.steps:
+        for name, reason in step.refused.items():
+            module.warn(f"guest {step.name}: {name} changes at its next boot; now it could not: {reason}")
     if outcome.failures:
         count = "1 guest is" if len(outcome.failures) == 1 else f"{len(outcome.failures)} guests are"
         msg = f"{count} not as asked for:\n{outcome.failure()}"

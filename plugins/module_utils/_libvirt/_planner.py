@@ -69,6 +69,7 @@ class Planner:
             listed = {guest.name for guest in guests}
             gone = (d for name, d in there.items() if name not in listed and _mark.find(d.root) is not None)
             steps += [self._absent(domain.name, domain, None) for domain in gone]
+        self._storage.spare_dependants(steps, there)
         return steps
 
     def _step(self, guest: Guest, domain: Domain | None) -> Step:
@@ -83,6 +84,8 @@ class Planner:
         root = None if domain is None else domain.root
         disks = self._storage.removable(name, root, guest)
         with_storage = guest is not None and guest.run["remove_storage"]
+        if root is not None and not with_storage:
+            self._storage.keep_snapshots(name, root, guest)
         step.remove = self._storage.leftovers(name)
         if with_storage:
             step.remove += disks
@@ -132,6 +135,7 @@ class Planner:
     def _change(self, guest: Guest, domain: Domain) -> Step:
         step = Step(guest.name, guest, running=domain.power != "stopped")
         values = guest.values(_mark.get(domain.root, "origin") == "created")
+        self._storage.follow_snapshots(values, domain.root)
         self._storage.formats(values, domain.root)
         root, live = copy.deepcopy(domain.root), copy.deepcopy(domain.live)
         have_path = _drives.read_disk(domain.root)
@@ -263,7 +267,7 @@ class Planner:
 def _goes_along(guest: Guest, name: str, names: Iterable[str]) -> bool:
     """Return whether a maximum that nobody named only follows what was named."""
     follows = {"max_memory_mib": "memory_mib", "max_vcpus": "vcpus"}
-    return name not in guest.given and follows.get(name) in names
+    return name in follows and name not in guest.given and follows[name] in names
 
 
 def _is_pending(row: Option, live: Element, then: Element) -> bool:

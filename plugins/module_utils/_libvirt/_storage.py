@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Disk, Files
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Disk, Files, chain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, console_log
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image
@@ -41,7 +42,10 @@ class Storage:
 
     def wrong(self, guest: Guest, key: str, value: object, allowed: str) -> None:
         """Note what is wrong with a guest's record."""
-        self.problems.append(Problem(guest.variable, guest.index, key, value, allowed))
+        self.problems.append(self._problem(guest, key, value, allowed))
+
+    def _problem(self, guest: Guest, key: str, value: object, allowed: str) -> Problem:
+        return Problem(guest.variable, guest.index, key, value, allowed)
 
     def formats(self, values: dict[str, Any], root: Element | None) -> None:
         """Fill in the formats that the record leaves open.
@@ -58,6 +62,55 @@ class Storage:
                 if entry["format"] is None:
                     have = None if root is None else _drives.disk_at(root, entry["target"])
                     entry["format"] = self._format(entry["path"], have)
+
+    def follow_snapshots(self, values: dict[str, Any], root: Element) -> None:
+        """Leave a drive on the file that a snapshot put on top of the one it is named by."""
+        path, have = values.get("disk_path"), _drives.read_disk(root)
+        if path is not None and have not in (None, path) and path in chain(have):
+            values["disk_path"] = have
+        values |= {"disks": [dict(entry) for entry in values["disks"]]} if "disks" in values else {}
+        for entry in values.get("disks", []):
+            have = _drives.source_of(_drives.disk_at(root, entry["target"]))
+            if entry["device"] == "disk" and have not in (None, entry["path"]) and entry["path"] in chain(have):
+                entry["path"] = have
+
+    def _snapshots(self, name: str, root: Element, guest: Guest | None) -> list[tuple[str, str]]:
+        """Return the files that snapshots put in the place of a guest's disks, each with the disk."""
+        pairs = [(self.disk_of(name, root, guest), _drives.read_disk(root))]
+        pairs += [
+            (f"{self.files.storage}/{name}-{target}.{kind}", _drives.source_of(_drives.disk_at(root, target)))
+            for target in _drives.targets_of(root)
+            for kind in ("qcow2", "raw")
+        ]
+        return [(have, disk) for disk, have in pairs if have not in (None, disk) and disk in chain(have) and have]
+
+    def keep_snapshots(self, name: str, root: Element, guest: Guest | None) -> None:
+        """Refuse to leave a disk behind on top of which a snapshot stands: the next guest on it would destroy that."""
+        for have, disk in self._snapshots(name, root, guest):
+            allowed = (
+                f"remove_storage, or no snapshot: {name} has written to {have} since, which stands on {disk}. "
+                f"virsh blockcommit {name} {have} --active --pivot puts the two together"
+            )
+            where = Problem("guests", None, "state", "absent", f"{name}: {allowed}")
+            self.problems.append(where if guest is None else self._problem(guest, "state", "absent", allowed))
+
+    def spare_dependants(self, steps: Sequence[Step], domains: Mapping[str, Domain]) -> None:
+        """Refuse to remove what others need: a guest they depend on, a file that their disks stand on."""
+        leaving = {step.name: step.guest for step in steps if step.undefine or (step.guest and step.remove)}
+        removed = {path: step for step in steps for path in step.remove if step.guest is not None}
+        staying = {name: domain for name, domain in domains.items() if name not in leaving}
+        listed = {step.name for step in steps}
+        for name, domain in staying.items():
+            needs = [] if name in listed else (_mark.get(domain.root, "depends") or "").split()
+            for need in needs:
+                gone = leaving.get(need)
+                if gone is not None:
+                    self.wrong(gone, "state", "absent", f"a guest that nothing depends on; {name} depends on it")
+            for disk in domain.root.findall("devices/disk") if removed else []:
+                for path in chain(_drives.source_of(disk)):
+                    if path in removed and (owner := removed[path].guest) is not None:
+                        allowed = f"false: {path} is under a disk of {name}"
+                        self.wrong(owner, "remove_storage", True, allowed)
 
     def _format(self, path: str, have: Element | None) -> str:
         if have is not None and _drives.source_of(have) == path:
@@ -140,6 +193,8 @@ class Storage:
         made = [d for d in entries if str(d["path"]).startswith(f"{self.files.storage}/{name}-{d['target']}.")]
         named = [] if guest is None else guest.given.get("disks", [])
         paths = [self.disk_of(name, root, guest)]
+        if root is not None:
+            paths += [path for have, disk in self._snapshots(name, root, guest) for path in _until(have, disk)]
         paths += [entry["path"] for entry in (*made, *named) if entry["device"] == "disk" and not entry["readonly"]]
         found = dict.fromkeys(path for path in paths if path and not path.startswith("/dev/"))
         return [path for path in found if self.files.exists(path)]
@@ -148,6 +203,12 @@ class Storage:
         """Return the files of a guest that go with it in any case."""
         paths = (self.files.seed_path(name), console_log(name))
         return [path for path in paths if self.files.exists(path)]
+
+
+def _until(path: str, last: str) -> list[str]:
+    """Return the files from a snapshot's down to the disk it was made of."""
+    files = chain(path)
+    return files[: files.index(last) + 1]
 
 
 def _bytes(gib: int | None) -> int | None:

@@ -60,6 +60,7 @@ class FakeBackend:
         self.log: list[tuple[str, str]] = []
         self.ignores_shutdown: set[str] = set()
         self.fails_to_start: set[str] = set()
+        self.fails_to_define: set[str] = set()
         self.refuses: dict[str, str] = {}
         self.on_start = on_start
 
@@ -83,6 +84,8 @@ class FakeBackend:
         root = _xml.parse(xml)
         name = root.findtext("name")
         self._write("define", name)
+        if name in self.fails_to_define:
+            raise BackendError("no space left on device")
         kind = root.find("os/type")
         kind.set("machine", {"q35": "pc-q35-7.2"}.get(kind.get("machine"), kind.get("machine") or "pc-i440fx-7.2"))
         kind.set("arch", "x86_64")
