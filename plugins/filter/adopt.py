@@ -49,13 +49,25 @@ def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent)
 
 
-def shorewall_host_vars(configuration: Mapping[str, Any], host: str) -> str:
+# What IPv6 has no variable of its own for: units and boot are one for both, and its uplinks cannot share an interface.
+_IPV4_ALONE = ("service_defaults", "closed_boot", "pin_gateways", "follow_monitor")
+
+
+def shorewall_host_vars(
+    configuration: Mapping[str, Any], host: str, configuration6: Mapping[str, Any] | None = None
+) -> str:
     """Return what kvmnet_info read as the text of a file of host_vars."""
     # What comes from a host carries tags that YAML does not know.
     plain = json.loads(json.dumps(configuration))
     variables = {f"shorewall_{_NAMES.get(name, name)}": value for name, value in plain.items()}
     # All of the host's settings are read, so none of the role's is laid under them.
     variables["shorewall_base_settings"] = {}
+    if configuration6 is not None:
+        six = json.loads(json.dumps(configuration6))
+        named = {name: value for name, value in six.items() if name not in _IPV4_ALONE}
+        variables["shorewall_ipv6"] = True
+        variables |= {f"shorewall_ipv6_{_NAMES.get(name, name)}": value for name, value in named.items()}
+        variables["shorewall_ipv6_base_settings"] = {}
     body = yaml.dump(variables, Dumper=_Dumper, sort_keys=False, width=140, allow_unicode=True)
     return _HEAD.format(host=json.dumps(str(host))) + body
 

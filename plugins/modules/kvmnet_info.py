@@ -152,6 +152,23 @@ shorewall:
     problems: []
     leftovers:
       - {"path": /etc/shorewall/tcrules, "line": null, "name": tcrules, "replacement": mangle}
+shorewall6:
+  description:
+    - The same of the firewall of IPv6 and C(/etc/shorewall6), for the modules with C(family=ipv6).
+    - C(configuration) is null where there is none.
+  returned: when C(shorewall) is gathered
+  type: dict
+  sample:
+    state: not installed
+    zones: []
+    interfaces: []
+    providers: []
+    rules: []
+    default_routes: {}
+    configuration: null
+    notes: []
+    problems: []
+    leftovers: []
 guests:
   description: libvirt's domains.
   returned: when gathered
@@ -230,6 +247,7 @@ def gather(params: dict[str, Any]) -> dict[str, Any]:
         rules, routes = _read.rules_and_routes()
         if "shorewall" in wanted:
             found["shorewall"] = _read.shorewall(rules, routes)
+            found["shorewall6"] = _read.shorewall6()
         if "uplinks" in wanted:
             found["uplinks"] = _read.uplinks(rules, routes)
     if "guests" in wanted:

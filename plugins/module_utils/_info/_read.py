@@ -21,8 +21,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall impor
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _adopt, _compile, _document
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
 from . import _dns, _guests, _links, _uplinks
 
@@ -33,7 +34,6 @@ NOT_INSTALLED = "not installed"
 _DNSMASQ_UNIT = "dnsmasq@kvmnet.service"
 _LEASES = Path("/var/lib/misc/dnsmasq.kvmnet.leases")
 _RESERVATIONS = Path("/etc/dnsmasq.kvmnet.d/50-kvmnet-reservations")
-_SHOREWALL = Path("/etc/shorewall")
 _NOTHING: dict[str, Any] = {"configuration": None, "notes": [], "problems": [], "leftovers": []}
 
 
@@ -67,9 +67,13 @@ def dnsmasq() -> dict[str, Any]:
     }
 
 
-def _rows(name: str) -> list[dict[str, Any]]:
-    spec = FILES[name]
-    return [to_options(spec, row) for row in _document.parse(spec, _text(_SHOREWALL / name)).rows]
+def _directory(family: Family) -> Path:
+    return Path(family.config)
+
+
+def _rows(name: str, family: Family = IPV4) -> list[dict[str, Any]]:
+    spec = files_of(family)[name]
+    return [to_options(spec, row) for row in _document.parse(spec, _text(_directory(family) / name)).rows]
 
 
 def _without(row: Mapping[str, Any], *keys: str) -> dict[str, Any]:
@@ -81,34 +85,44 @@ def _as_part(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": row["interface"], **_without(row, "interface", "zone")}
 
 
-def shorewall(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def shorewall(
+    rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]], family: Family = IPV4
+) -> dict[str, Any]:
     """Return the firewall's state, its zones in the words of shorewall_zone, its providers and the routing rules."""
-    installed = _compile.is_installed()
-    interfaces, hosts = _rows("interfaces"), _rows("hosts")
+    installed = _compile.is_installed(family)
+    interfaces, hosts = _rows("interfaces", family), _rows("hosts", family)
     zones = [
         {
             **zone,
             "interfaces": [_as_part(row) for row in interfaces if row.get("zone") == zone["name"]],
             "hosts": [_without(row, "zone") for row in hosts if row.get("zone") == zone["name"]],
         }
-        for zone in _rows("zones")
+        for zone in _rows("zones", family)
     ]
     defaults = _uplinks.defaults_by_table(routes)
-    found = _adopt.describe(Candidate(None, None)) if _SHOREWALL.is_dir() else _NOTHING
+    found = _adopt.describe(Candidate(None, None), family) if _directory(family).is_dir() else _NOTHING
+    started = has_chain("shorewall", family.iptables)
     return {
-        "state": NOT_INSTALLED if not installed else "started" if has_chain("shorewall") else "stopped",
+        "state": NOT_INSTALLED if not installed else "started" if started else "stopped",
         "zones": zones,
         "interfaces": [_as_part(row) for row in interfaces if "zone" not in row],
-        "providers": _rows("providers"),
+        "providers": _rows("providers", family),
         "rules": list(rules),
         "default_routes": {table: [vars(hop) for hop in hops] for table, hops in defaults.items()},
         **found,
     }
 
 
-def rules_and_routes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the kernel's IPv4 rules and routes of all tables."""
-    return _ip("-4", "rule"), _ip("-4", "route", "show", "table", "all")
+def rules_and_routes(family: Family = IPV4) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the kernel's rules and routes of all tables, of one version of IP."""
+    version = f"-{family.version}"
+    return _ip(version, "rule"), _ip(version, "route", "show", "table", "all")
+
+
+def shorewall6() -> dict[str, Any]:
+    """Return the same of IPv6's firewall; the kernel is not asked where there is none."""
+    rules, routes = rules_and_routes(IPV6) if _directory(IPV6).is_dir() else ([], [])
+    return shorewall(rules, routes, IPV6)
 
 
 def uplinks(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -67,6 +67,8 @@ def test_tabs_do_not_make_it_unreadable() -> None:
 
 def test_the_role_knows_every_variable() -> None:
     options = {*zone_arguments(), *config_arguments()} - {"stage", "run_id", "family", "management", "exclusive"}
-    variables = yaml.safe_load(shorewall_host_vars(dict.fromkeys(options | {"zones_exclusive"}), "ursa"))
+    read = dict.fromkeys(options | {"zones_exclusive"})
+    variables = yaml.safe_load(shorewall_host_vars(read, "ursa", read))
+    assert variables["shorewall_ipv6"] is True
     role = Path(__file__).parents[4] / "roles/shorewall/defaults/main.yml"
     assert set(variables) - set(yaml.safe_load(role.read_text())) == set()

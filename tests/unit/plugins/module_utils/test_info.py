@@ -147,8 +147,8 @@ def test_the_firewall_s_zones_as_the_module_takes_them(tmp_path: Path, monkeypat
     (tmp_path / "interfaces").write_text("?FORMAT 2\nkvm br0 dhcp,routeback\n- eth1 optional\n")
     (tmp_path / "hosts").write_text("kvm eth1:10.0.0.0/24\n")
     (tmp_path / "providers").write_text("comcast 1 1 - eth0 172.20.1.1 primary\n")
-    monkeypatch.setattr(_read, "_SHOREWALL", tmp_path)
-    monkeypatch.setattr(_read._compile, "is_installed", lambda: False)
+    monkeypatch.setattr(_read, "_directory", lambda _family: tmp_path)
+    monkeypatch.setattr(_read._compile, "is_installed", lambda _family: False)
     found = _read.shorewall([], [])
     assert found["state"] == "not installed"
     assert found["zones"] == [
