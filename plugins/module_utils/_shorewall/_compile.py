@@ -21,7 +21,7 @@ from pathlib import Path
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain, rules_mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _twin, _verified
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _ipsets, _twin, _verified
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, Family
@@ -149,8 +149,17 @@ def compile_candidate(candidate: Candidate, directory: Path, family: Family = IP
         if done.returncode or not output.is_file():
             raise CompileError(explain(candidate, said, done.returncode, family))
         _check_syntax(output, directory, family)
-        warnings = tuple(dict.fromkeys(found["message"].strip() for found in _WARNING.finditer(said)))
-        return output.read_bytes(), warnings
+        warnings = dict.fromkeys(found["message"].strip() for found in _WARNING.finditer(said))
+        return output.read_bytes(), tuple(text for text in warnings if not _has_set(candidate, text, family))
+
+
+def _has_set(candidate: Candidate, warning: str, family: Family) -> bool:
+    """Whether the compiler misses a set of addresses that is only not where it runs: there are none at all."""
+    found = re.match(r"Ipset (?P<name>\S+) does not exist", warning)
+    if found is None:
+        return False
+    content = (candidate.read(_ipsets.path_of(family)) or b"").decode(errors="replace")
+    return found["name"] in _ipsets.parse(content) or _ipsets.in_kernel(found["name"]) is not None
 
 
 def _check_syntax(script: Path, directory: Path, family: Family) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _firewall
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _ipsets
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _ipsets
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import InvalidError, stage_config
 
@@ -148,3 +148,15 @@ def test_the_steps_follow_the_file_in_both_directions(tmp_path: Path, monkeypatc
     _firewall.step_ipset(str(path), args)
     _firewall.step_ipset_prune(str(path), args)
     assert [argv[-1] for argv, _unused in ran] == ["-n", "blocked", "old"]
+
+
+@pytest.mark.parametrize(("name", "missed"), [("blocked", False), ("loaded", False), ("nowhere", True)])
+def test_only_a_list_that_is_nowhere_is_worth_a_warning(
+    root: Path, kernel: dict[str, list[str]], name: str, missed: bool
+) -> None:
+    """The compiler runs where there are none at all."""
+    kernel["loaded"] = []
+    candidate, _unused = stage(root, [BLOCKED])
+    warning = f"Ipset {name} does not exist /etc/shorewall/rules (line 12)"
+    assert _compile._has_set(candidate, warning, IPV4) is not missed
+    assert not _compile._has_set(candidate, "Something else", IPV4)
