@@ -88,6 +88,14 @@ def _away(info: Entry, uplinks: Entries) -> set[str]:
     }
 
 
+def _out(info: Entry, found: Entry) -> bool:
+    """Whether an uplink is out and somebody who watches it knows: then its traffic is taken care of."""
+    monitor = info["monitor"]
+    # foolsm takes its route away and says nothing more.
+    told = found.get("since") is not None or monitor.get("program") == "foolsm"
+    return monitor["state"] == "running" and told and found["state"] in ("down", "absent", "forced")
+
+
 def _uplinks(info: Entry, uplinks: Entries) -> Iterator[str]:
     by_name = {found["name"]: found for found in info["uplinks"]}
     away = _away(info, uplinks)
@@ -96,6 +104,8 @@ def _uplinks(info: Entry, uplinks: Entries) -> Iterator[str]:
             continue
         # With one uplink there are no providers: it is known by its interface.
         found = by_name.get(uplink["name"]) or (by_name.get(uplink["interface"]) if len(uplinks) == 1 else None)
+        if found is not None and _out(info, found):
+            continue
         if found is None or found["route"] is None:
             yield f"uplink {uplink['name']}: has no default route"
             continue
@@ -106,8 +116,26 @@ def _uplinks(info: Entry, uplinks: Entries) -> Iterator[str]:
         yield "uplinks: none of them carries traffic"
 
 
+def proof_warnings(info: Entry) -> list[str]:
+    """Return what is not as it should be, and yet no fault of the host: uplinks that are out, a line each.
+
+    Args:
+        info: the result of kvmnet_info with uplinks.
+    """
+    return [
+        f"uplink {found['name']}: is {'held by a drill' if found['state'] == 'forced' else found['state']}"
+        + (f", {found['reason']}" if found.get("reason") else "")
+        for found in info["uplinks"]
+        if _out(info, found)
+    ]
+
+
 def proof_problems(
-    info: Entry, records: Entries | None, networks: Entries | None = None, uplinks: Entries | None = None
+    info: Entry,
+    records: Entries | None,
+    networks: Entries | None = None,
+    uplinks: Entries | None = None,
+    watched: Entries | None = None,
 ) -> list[str]:
     """Return what is not as it has to be, a line each.
 
@@ -116,6 +144,7 @@ def proof_problems(
         records: what the filter C(guest_records) returns; None is not checked, nor are the following.
         networks: C(kvmnet_networks).
         uplinks: C(kvmnet_uplinks).
+        watched: C(uplink_monitor_uplinks); with any, somebody has to watch them.
     """
     problems: list[str] = []
     served = {network["name"] for network in dnsmasq_networks(networks) or []}
@@ -126,6 +155,8 @@ def proof_problems(
         problems += _names(info)
     if uplinks:
         problems += _uplinks(info, uplinks)
+    if watched and info["monitor"]["state"] != "running":
+        problems.append(f"uplinks: nobody watches them: the monitor is {info['monitor']['state']}")
     return problems
 
 
@@ -133,4 +164,4 @@ class FilterModule:
     """Filters of the task list prove.yml."""
 
     def filters(self) -> dict[str, Any]:
-        return {"proof_names": proof_names, "proof_problems": proof_problems}
+        return {"proof_names": proof_names, "proof_problems": proof_problems, "proof_warnings": proof_warnings}

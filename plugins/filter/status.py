@@ -14,7 +14,21 @@ if TYPE_CHECKING:
 
     Info = Mapping[str, Any]
 
-HEADINGS = ("HOST", "FIREWALL", "BRIDGE", "PORT", "GUEST", "STATE", "LEASE", "UPLINK", "TRAFFIC")
+HEADINGS = (
+    "HOST",
+    "FIREWALL",
+    "BRIDGE",
+    "PORT",
+    "GUEST",
+    "STATE",
+    "LEASE",
+    "UPLINK",
+    "TRAFFIC",
+    "SINCE",
+    "LOSS",
+    "RTT",
+    "SHARE",
+)
 
 
 def _leases(info: Info) -> dict[str, list[str]]:
@@ -48,16 +62,44 @@ def _port_cells(info: Info) -> Iterator[tuple[str, str, str, str, str]]:
             yield "", "", f"({lease['name'] or lease['mac']})", "", lease["address"]
 
 
-def _uplink_cells(uplink: Info) -> tuple[str, str]:
-    """Return an uplink, and what becomes of its traffic."""
+def _age(seconds: int | None) -> str:
+    """Return how long something lasts, as people say it."""
+    if seconds is None:
+        return ""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:g} {unit}"
+
+
+def _traffic(uplink: Info) -> str:
+    """Return what becomes of an uplink's traffic, and why when it is not the usual."""
+    state, route = uplink["state"], uplink["route"]
+    own = (uplink["interface"], uplink["gateway"])
+    elsewhere = route is not None and (route["interface"], route["gateway"]) != own
+    moved = f"moved to {route['gateway'] or route['interface']}" if elsewhere else ""
+    told = {"down": "down", "absent": "absent", "forced": "drill"}.get(state)
+    if told or moved:
+        return ", ".join(filter(None, (told, moved)))
+    return "yes" if uplink["carries_traffic"] else "-"
+
+
+def _uplink_cells(uplink: Info) -> tuple[str, ...]:
+    """Return an uplink, what becomes of its traffic, since when, and how it does."""
     name = [] if uplink["name"] == uplink["interface"] else [uplink["name"]]
     gateway = [f"via {uplink['gateway']}"] if uplink["gateway"] else []
-    traffic = "yes" if uplink["carries_traffic"] else "-"
-    if uplink["state"] == "down":
-        traffic = "down"
-    if uplink["state"] == "moved":
-        traffic = f"moved to {uplink['route']['gateway'] or uplink['route']['interface']}"
-    return " ".join([*name, uplink["interface"], *gateway]), traffic
+    return (
+        " ".join([*name, uplink["interface"], *gateway]),
+        _traffic(uplink),
+        _age(uplink.get("seconds")),
+        _figure(uplink.get("loss_percent"), "%"),
+        _figure(uplink.get("rtt_ms"), "ms"),
+        _figure(uplink.get("share_percent"), "%"),
+    )
 
 
 def _host_rows(host: str, info: Info) -> Iterator[tuple[str, ...]]:
@@ -65,8 +107,18 @@ def _host_rows(host: str, info: Info) -> Iterator[tuple[str, ...]]:
     uplinks = [_uplink_cells(uplink) for uplink in info["uplinks"]]
     rows = zip_longest(_port_cells(info), uplinks)
     for left, right in [*rows] or [(None, None)]:
-        yield (host, firewall, *(left or [""] * 5), *(right or [""] * 2))
+        yield (host, firewall, *(left or [""] * 5), *(right or [""] * 6))
         host = firewall = ""
+
+
+def _notes(host: str, info: Info) -> Iterator[str]:
+    """Yield what the table has no room for: why an uplink is out, and that nobody would notice if one were."""
+    for uplink in info["uplinks"]:
+        if uplink["state"] in ("down", "absent", "forced") and uplink.get("reason"):
+            yield f"{host}: uplink {uplink['name']}: {uplink['reason']}"
+    state = info.get("monitor", {}).get("state", "not installed")
+    if len(info["uplinks"]) > 1 and state != "running":
+        yield f"{host}: nobody watches the uplinks: the monitor is {state}"
 
 
 def _complaint(host: str, info: Info) -> str:
@@ -85,6 +137,7 @@ def status_table(hosts: Mapping[str, Info | None]) -> str:
     table = [HEADINGS, *(row for host, info in known.items() for row in _host_rows(host, info))]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines += [note for host, info in known.items() for note in _notes(host, info)]
     lines += [_complaint(host, info or {}) for host, info in hosts.items() if host not in known]
     return "\n".join(lines)
 

@@ -186,7 +186,13 @@ guests:
 uplinks:
   description:
     - Shorewall's providers, or where there are none, where the default route leads.
-    - C(state) is V(up), V(down) when its routing table has no default route, or V(moved) when that leads elsewhere.
+    - C(state) is what the uplink monitor says, V(up), V(down), V(absent) for an interface without carrier or address,
+      or V(forced) during a drill. Where it says nothing C(state) is what the routing tables say, V(up), V(down) when
+      its table has no default route, or V(moved) when that leads elsewhere.
+    - C(since), C(seconds), C(reason), C(loss_percent), C(rtt_ms) and C(targets) are the monitor's, and null where it
+      does not run. C(carries_traffic) and C(route) are the kernel's.
+    - C(connections) and C(share_percent) count the connections that are marked for it, where there are several uplinks
+      and the package conntrack.
   returned: when gathered
   type: list
   elements: dict
@@ -198,6 +204,22 @@ uplinks:
       route: {"interface": "eth0", "gateway": "172.20.1.1"}
       state: up
       carries_traffic: true
+      since: 1764000000
+      seconds: 7200
+      reason: answers came for 2 s
+      loss_percent: 0.0
+      rtt_ms: 9.3
+      targets: [{"address": 203.0.113.5, "answers": true}]
+      connections: 118
+      share_percent: 71.5
+monitor:
+  description:
+    - Whether the uplink monitor is V(running), V(stopped), V(not installed), or V(silent), when its unit runs and it
+      has said nothing for ten seconds; and when it last said something.
+    - C(program) is V(kvmnet), or V(foolsm), which measures for itself only.
+  returned: when uplinks are gathered
+  type: dict
+  sample: {"state": "running", "program": "kvmnet", "updated": 1764007200}
 packages:
   description: Which of the packages are installed, with their versions, and which are missing.
   returned: when gathered
@@ -249,7 +271,7 @@ def gather(params: dict[str, Any]) -> dict[str, Any]:
             found["shorewall"] = _read.shorewall(rules, routes)
             found["shorewall6"] = _read.shorewall6()
         if "uplinks" in wanted:
-            found["uplinks"] = _read.uplinks(rules, routes)
+            found |= _read.uplinks(rules, routes)
     if "guests" in wanted:
         found["guests"] = _read.guests(params["libvirt_uri"])
     if params["resolve"]:

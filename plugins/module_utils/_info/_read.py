@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,14 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files import _leases, _units
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _adopt, _compile, _document
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
-from . import _dns, _guests, _links, _uplinks
+from . import _dns, _guests, _links, _monitor, _uplinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +35,7 @@ NOT_INSTALLED = "not installed"
 _DNSMASQ_UNIT = "dnsmasq@kvmnet.service"
 _LEASES = Path("/var/lib/misc/dnsmasq.kvmnet.leases")
 _RESERVATIONS = Path("/etc/dnsmasq.kvmnet.d/50-kvmnet-reservations")
+_MONITOR_STATE = Path("/run/kvmnet/uplinks.json")
 _NOTHING: dict[str, Any] = {"configuration": None, "notes": [], "problems": [], "leftovers": []}
 
 
@@ -125,9 +127,27 @@ def shorewall6() -> dict[str, Any]:
     return shorewall(rules, routes, IPV6)
 
 
-def uplinks(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the uplinks and which of them carries traffic."""
-    return _uplinks.describe(_rows("providers"), rules, routes)
+def _connections() -> dict[int, int] | None:
+    """Count the connections of each provider; None where nothing is there to ask."""
+    if shutil.which("conntrack") is None:
+        return None
+    try:
+        return _monitor.count_connections(run(["conntrack", "-L", "-f", "ipv4"]).splitlines())
+    except ApplyError:
+        # A kernel that does not track connections has none to count.
+        return None
+
+
+def uplinks(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the uplinks, which of them carries traffic and how each one does, and who says so."""
+    providers, now = _rows("providers"), time.time()
+    units = _units.read_states([*_monitor.UNITS.values()])
+    states = {program: units[unit] for program, unit in _monitor.UNITS.items()}
+    monitor = _monitor.describe(states, _text(_MONITOR_STATE), now)
+    marks = _monitor.marks(providers)
+    found = _uplinks.describe(providers, rules, routes)
+    shown = _monitor.complete(found, marks, monitor, _connections() if len(marks) > 1 else None, now)
+    return {"uplinks": shown, "monitor": {key: value for key, value in monitor.items() if key != "uplinks"}}
 
 
 def guests(uri: str) -> dict[str, Any]:

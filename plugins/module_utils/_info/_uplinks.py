@@ -68,8 +68,10 @@ def _own_hop(provider: Mapping[str, Any], route: Hop | None) -> Hop | None:
     gateway = str(provider.get("gateway", "-"))
     if gateway in ("-", "none"):
         return Hop(str(provider["interface"]), None)
-    # Learned from a lease: only the route knows.
-    return route if gateway == "detect" else Hop(str(provider["interface"]), gateway)
+    if gateway == "detect":
+        # Learned from a lease: only the route knows, unless it leads elsewhere now.
+        return Hop(str(provider["interface"]), None) if route and route.interface != provider["interface"] else route
+    return Hop(str(provider["interface"]), gateway)
 
 
 def describe(

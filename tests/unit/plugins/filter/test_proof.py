@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.filter.guests import guest_records
-from ansible_collections.ursa.kvmnet.plugins.filter.proof import proof_names, proof_problems
+from ansible_collections.ursa.kvmnet.plugins.filter.proof import proof_names, proof_problems, proof_warnings
+from ansible_collections.ursa.kvmnet.plugins.filter.uplinks import monitor_uplinks
 from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import derive_mac
 
 NETWORKS = [
@@ -58,6 +59,7 @@ def fixture_info() -> dict[str, Any]:
         "dnsmasq": {"state": "running", "leases": leases},
         "guests": {"state": "running", "message": "", "domains": domains},
         "uplinks": [uplink("comcast", "172.20.1.1", carries_traffic=True), uplink("avvanta", "172.20.1.254")],
+        "monitor": {"state": "running"},
         "resolved": [answer("web.kvm.example", "192.168.0.2")],
     }
 
@@ -158,6 +160,36 @@ class TestUplinks:
         # With a carrier something should have come of it
         info["links"]["interfaces"] = [card("eth0"), card("wlan0")]
         assert proof_problems(info, None, None, uplinks) == ["uplink wireless: has no default route"]
+
+    @pytest.mark.parametrize("state", ["down", "absent", "forced"])
+    def test_one_that_is_known_to_be_out_is_a_warning(self, info: dict[str, Any], state: str) -> None:
+        info["uplinks"][1] |= {
+            "state": state,
+            "route": None,
+            "reason": "nothing came back for 1 s",
+            "since": 1764000000,
+        }
+        assert problems(info) == []
+        said = "held by a drill" if state == "forced" else state
+        assert proof_warnings(info) == [f"uplink avvanta: is {said}, nothing came back for 1 s"]
+        info["monitor"]["state"] = "stopped"
+        assert problems(info) == ["uplink avvanta: has no default route"], "nobody takes care of it"
+        assert proof_warnings(info) == []
+
+    def test_one_that_foolsm_took_out(self, info: dict[str, Any]) -> None:
+        info["uplinks"][1] |= {"state": "down", "route": None}
+        info["monitor"] = {"state": "running", "program": "foolsm"}
+        assert problems(info) == []
+        assert proof_warnings(info) == ["uplink avvanta: is down"]
+
+    def test_several_have_to_be_watched(self, info: dict[str, Any]) -> None:
+        watched = monitor_uplinks(UPLINKS)
+        assert proof_problems(info, RECORDS, NETWORKS, UPLINKS, watched) == []
+        assert proof_warnings(info) == []
+        info["monitor"]["state"] = "silent"
+        said = ["uplinks: nobody watches them: the monitor is silent"]
+        assert proof_problems(info, RECORDS, NETWORKS, UPLINKS, watched) == said
+        assert problems(info) == []
 
     def test_all_that_share_an_interface_are_asked_for(self, info: dict[str, Any]) -> None:
         info["uplinks"][1]["route"] = None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import threading
@@ -15,7 +16,16 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import parse_links
-from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _dns, _guests, _links, _packages, _read, _uplinks
+from ansible_collections.ursa.kvmnet.plugins.module_utils._files._units import UnitState
+from ansible_collections.ursa.kvmnet.plugins.module_utils._info import (
+    _dns,
+    _guests,
+    _links,
+    _monitor,
+    _packages,
+    _read,
+    _uplinks,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._info._dns import PTR, A, Answer, Question
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain
 
@@ -95,6 +105,13 @@ class TestUplinks:
         routes = (default(None, "10.0.0.1", flags=["dead", "linkdown"]),)
         assert _uplinks.defaults_by_table(routes) == {}
 
+    def test_one_with_a_lease_that_was_moved_away(self) -> None:
+        leased = {"name": "leased", "number": "4", "interface": "eth2", "gateway": "detect"}
+        routes = (default("4", "172.20.1.1"), default("250", "172.20.1.1"))
+        (found,) = _uplinks.describe((leased,), self.RULES, routes)
+        assert (found["state"], found["interface"], found["gateway"]) == ("moved", "eth2", None)
+        assert not found["carries_traffic"]
+
     def test_a_point_to_point_provider_and_one_with_a_lease(self) -> None:
         ppp = {"name": "ppp", "number": "3", "interface": "ppp0", "gateway": "-"}
         leased = {"name": "leased", "number": "4", "interface": "eth2", "gateway": "detect"}
@@ -104,6 +121,80 @@ class TestUplinks:
         )
         found = _uplinks.describe((ppp, leased), (), routes)
         assert [(uplink["state"], uplink["gateway"]) for uplink in found] == [("up", None), ("up", "10.9.0.1")]
+
+
+class TestMonitor:
+    """What is measured is shown while it is of now, and never made up."""
+
+    RUNS: ClassVar = UnitState(known=True, active=True, enabled=True, masked=False)
+    STANDS: ClassVar = UnitState(known=True, active=False, enabled=True, masked=False)
+    NONE: ClassVar = UnitState(known=False, active=False, enabled=False, masked=False)
+    STATE: ClassVar = {
+        "updated": 1000,
+        "uplinks": [
+            {"name": "av", "state": "down", "since": 940.5, "reason": "silence", "loss_percent": 100.0, "rtt_ms": None},
+        ],
+    }
+
+    @pytest.mark.parametrize(
+        ("unit", "text", "now", "state"),
+        [
+            (RUNS, json.dumps(STATE), 1001.0, "running"),
+            (RUNS, json.dumps(STATE), 1011.0, "silent"),
+            (RUNS, "", 1001.0, "silent"),
+            (RUNS, "not JSON", 1001.0, "silent"),
+            (RUNS, "[]", 1001.0, "silent"),
+            (STANDS, json.dumps(STATE), 1001.0, "stopped"),
+            (NONE, "", 1001.0, "not installed"),
+        ],
+    )
+    def test_what_it_said_last_is_not_what_is(self, unit: UnitState, text: str, now: float, state: str) -> None:
+        found = _monitor.describe({"kvmnet": unit, "foolsm": self.NONE}, text, now)
+        assert found["state"] == state
+        assert bool(found["uplinks"]) == (state == "running")
+
+    def test_debians_program_says_nothing_to_others(self) -> None:
+        found = _monitor.describe({"kvmnet": self.STANDS, "foolsm": self.RUNS}, json.dumps(self.STATE), 1001.0)
+        assert (found["state"], found["program"], found["uplinks"]) == ("running", "foolsm", [])
+
+    def test_connections_by_the_mark_of_their_provider(self) -> None:
+        lines = [
+            "tcp 6 431999 ESTABLISHED src=192.168.0.1 dst=203.0.113.5 sport=1 dport=80 [ASSURED] mark=1 use=1",
+            "udp 17 20 src=192.168.0.1 dst=203.0.113.5 sport=1 dport=53 mark=67108866 use=1",
+            "udp 17 20 src=192.168.0.1 dst=192.168.0.254 sport=1 dport=53 mark=0 use=1",
+            "tcp 6 7 TIME_WAIT src=192.168.0.1 dst=203.0.113.5 sport=1 dport=80",
+            "tcp 6 9 SYN_SENT src=192.168.0.1 dst=203.0.113.6 sport=1 dport=80 [UNREPLIED] mark=2 use=1",
+        ]
+        assert _monitor.count_connections(lines) == {1: 1, 2: 2}
+
+    def test_marks_as_the_file_has_them(self) -> None:
+        rows = [
+            {"name": "a", "number": "1", "mark": "0x10"},
+            {"name": "b", "number": "2"},
+            {"name": "c", "number": "$N"},
+        ]
+        assert _monitor.marks(rows) == {"a": 16, "b": 2}
+
+    def test_each_uplink_gets_what_is_known_of_it(self) -> None:
+        uplinks = [
+            {"name": "com", "state": "up", "gateway": "10.1.0.1"},
+            {"name": "av", "state": "moved", "gateway": None},
+        ]
+        monitor = _monitor.describe({"kvmnet": self.RUNS}, json.dumps(self.STATE), 1001.0)
+        com, av = _monitor.complete(uplinks, {"com": 1, "av": 2}, monitor, {1: 3, 2: 1, 9: 5}, 1001.0)
+        assert (av["state"], av["seconds"], av["reason"], av["loss_percent"]) == ("down", 60, "silence", 100.0)
+        assert (com["state"], com["since"], com["seconds"], com["reason"]) == ("up", None, None, None)
+        assert [(each["connections"], each["share_percent"]) for each in (com, av)] == [(3, 75.0), (1, 25.0)]
+
+    def test_nothing_is_known_without_monitor_and_conntrack(self) -> None:
+        monitor = _monitor.describe({"kvmnet": self.STANDS}, json.dumps(self.STATE), 1001.0)
+        (found,) = _monitor.complete(
+            [{"name": "av", "state": "moved", "gateway": None}], {"av": 2}, monitor, None, 1001.0
+        )
+        assert found["state"] == "moved"
+        assert {value for key, value in found.items() if key not in ("name", "state")} == {None}
+        (found,) = _monitor.complete([{"name": "av", "state": "up", "gateway": None}], {"av": 2}, monitor, {}, 1001.0)
+        assert (found["connections"], found["share_percent"]) == (0, None)
 
 
 def test_bridges_ports_and_the_rest() -> None:
