@@ -155,13 +155,25 @@ def _network(network: dict[str, Any]) -> dict[str, Any]:
 
 
 # An uplink's traffic is told by IPv4 addresses there.
-_IPV4_ONLY = ("address", "gateway", "gateway_mac", "number", "destinations", "sources", "targets")
+_IPV4_ONLY = (
+    "address",
+    "gateway",
+    "gateway_mac",
+    "number",
+    "destinations",
+    "sources",
+    "targets",
+    # Its interface is what counts, and who makes that.
+    "manage",
+    "sharing",
+    "mac",
+)
 
 
 def _uplink(uplink: dict[str, Any]) -> dict[str, Any]:
     view = {key: value for key, value in uplink.items() if key not in _IPV4_ONLY}
     given = {"address": uplink.get("address6"), "gateway": uplink.get("gateway6")}
-    return view | {key: str(value) for key, value in given.items() if value}
+    return view | {"interface": firewall.link_of(uplink)} | {key: str(value) for key, value in given.items() if value}
 
 
 def firewall_ipv6(
@@ -201,7 +213,7 @@ def firewall_ipv6(
         "stoppedrules": rows_of_family(firewall.firewall_stoppedrules(managed, inside, outside), "ipv6"),
         "snat": providers.firewall_snat(inside, ways),
         "providers": providers.firewall_providers(ways),
-        "mangle": rows_of_family(providers.firewall_mangle(ways), "ipv6"),
+        "mangle": rows_of_family(providers.firewall_mangle(ways, inside), "ipv6"),
     }
 
 

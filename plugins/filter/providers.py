@@ -115,8 +115,35 @@ def firewall_rtrules(uplinks: Records | None, guests: Records | None = None) -> 
     return rows
 
 
-def firewall_mangle(uplinks: Records | None) -> Records | None:
-    """Return the marks for services that the firewall itself uses over one uplink.
+def firewall_mangle(uplinks: Records | None, networks: Records | None = None) -> Records | None:
+    """Return the marks for services that the firewall itself, or a network behind it, uses over one uplink.
+
+    Args:
+        uplinks: C(kvmnet_uplinks).
+        networks: C(kvmnet_networks).
+    """
+    if uplinks is None:
+        return None
+    links = {str(network["name"]): str(network.get("bridge") or network["interface"]) for network in networks or []}
+    rows: Records = []
+    for origin, uplink in _numbered("kvmnet_uplinks", uplinks if len(uplinks) > 1 else []):
+        for service in uplink.get("services") or []:
+            row = {"provider": str(uplink["name"]), "dest": "0.0.0.0/0", "proto": [str(service["proto"])]}
+            for name in _several(service.get("from")) or [SELF]:
+                found = {**row, "source": links.get(name, name), "origin": origin}
+                rows.append(found | {"dport": [str(service["port"])]})
+                if service.get("helper"):
+                    # The connections that the first one announces go to other ports.
+                    rows.append(found | {"helper": str(service["helper"])})
+    return rows
+
+
+def _several(value: Any) -> list[str]:
+    return [str(item) for item in (value if isinstance(value, list) else [value] if value else [])]
+
+
+def firewall_conntrack(uplinks: Records | None) -> Records | None:
+    """Return which connections are followed by a helper, without which its connections have no mark.
 
     Args:
         uplinks: C(kvmnet_uplinks).
@@ -126,8 +153,9 @@ def firewall_mangle(uplinks: Records | None) -> Records | None:
     rows: Records = []
     for origin, uplink in _numbered("kvmnet_uplinks", uplinks if len(uplinks) > 1 else []):
         for service in uplink.get("services") or []:
-            row = {"provider": str(uplink["name"]), "source": SELF, "dest": "0.0.0.0/0", "origin": origin}
-            rows.append(row | {"proto": [str(service["proto"])], "dport": [str(service["port"])]})
+            if service.get("helper"):
+                row = {"action": f"CT:helper:{service['helper']}:PO", "proto": [str(service["proto"])]}
+                rows.append(row | {"dport": [str(service["port"])], "origin": origin})
     return rows
 
 
@@ -156,12 +184,37 @@ def firewall_snat(networks: Records | None, uplinks: Records | None = None) -> R
                 row |= {"action": f"SNAT({address})", "dest": [f"{link}({uplink['name']})"]}
             if inside != link and row not in rows:
                 rows.append(row)
+    return rows + _own_traffic(uplinks or [])
+
+
+def _own_traffic(uplinks: Records) -> Records:
+    """Return the translation of what the host itself sends: its socket has an address before a mark moves it."""
+    rows: Records = []
+    for origin, uplink in _numbered("kvmnet_uplinks", uplinks):
+        link, action, dest = link_of(uplink), "MASQUERADE", link_of(uplink)
+        own = _own_address(uplink)
+        others = [other for other in uplinks if link_of(other) != link]
+        if len(_sharers(uplink, uplinks)) > 1 and _has_own_addresses(uplink, uplinks):
+            others = [other for other in uplinks if other is not uplink]
+            action, dest = f"SNAT({str(own).partition('/')[0]})", f"{link}({uplink['name']})"
+        static = [_own_address(other) for other in others]
+        fixed = list(dict.fromkeys(address.partition("/")[0] for address in static if address is not None))
+        # An address that is known on the host only; a row of its own, because it may be missing there.
+        leased = [f"&{link_of(other)}" for other in others if other.get("address") == "dhcp"]
+        for source in [fixed, *([name] for name in dict.fromkeys(leased))]:
+            row = {"action": action, "source": source, "dest": [dest], "origin": origin}
+            if source and not any({**row, "origin": known["origin"]} == known for known in rows):
+                rows.append(row)
     return rows
 
 
-# With several uplinks networkd keeps their default routes out of the main table, which is where Shorewall looks.
+# With several uplinks networkd keeps their default routes out of the main table, which is where Shorewall looks. What
+# it noted of the lease is right whoever empties the table that they are in.
 _FIND_GATEWAY = """\
-ip -4 route show table 253 dev "$1" default | sed -n 's/^default via \\([^ ]*\\).*/\\1/p' | head -n 1
+lease=/run/systemd/netif/leases/$(cat "/sys/class/net/$1/ifindex" 2> /dev/null)
+found=$(sed -n 's/^ROUTER=\\([0-9.]*\\).*/\\1/p' "$lease" 2> /dev/null)
+[ -n "$found" ] || found=$(ip -4 route show table 253 dev "$1" default | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')
+[ -z "$found" ] || echo "$found" | head -n 1
 """
 
 
@@ -183,6 +236,7 @@ class FilterModule:
             "firewall_providers": firewall_providers,
             "firewall_rtrules": firewall_rtrules,
             "firewall_mangle": firewall_mangle,
+            "firewall_conntrack": firewall_conntrack,
             "firewall_scripts": firewall_scripts,
             "firewall_snat": firewall_snat,
         }

@@ -87,8 +87,16 @@ def test_who_came_in_by_a_gateway_is_marked_by_its_mac(ursa: Host, gateway_macs:
 
 def test_ftp_and_news_of_the_host_itself_take_avvanta(ursa: Host, managed: Callable[[str], Host]) -> None:
     rules = ursa.check_output("iptables -t mangle -S tcout").splitlines()
-    assert rules == ["-N tcout", "-A tcout -p tcp -m multiport --dports 21,119 -j MARK --set-xmark 0x2/0xffffffff"]
-    counter = "iptables -t mangle -v -x -n -L tcout | awk '/multiport/ {print $1}'"
+    mark = "-j MARK --set-xmark 0x2/0xffffffff"
+    assert rules == [
+        "-N tcout",
+        f"-A tcout -p tcp -m tcp --dport 21 {mark}",
+        f"-A tcout -p tcp -m helper --helper ftp {mark}",
+        f"-A tcout -p tcp -m tcp --dport 119 {mark}",
+    ]
+    helped = ursa.check_output("iptables -t raw -S OUTPUT")
+    assert "-A OUTPUT -p tcp -m tcp --dport 21 --tcp-flags FIN,SYN,RST,ACK SYN -j CT --helper ftp" in helped
+    counter = "iptables -t mangle -v -x -n -L tcout | awk '/dpt:119/ {print $1}'"
     seen = int(ursa.check_output(counter))
     assert ursa.run("nc -n -w 3 198.51.100.77 119 < /dev/null").rc == 0
     assert int(ursa.check_output(counter)) > seen

@@ -155,6 +155,9 @@ def _default_route(uplink: Uplink) -> Sections:
         lease = [("ClientIdentifier", "mac"), ("UseDNS", _yes(not uplink.dns))]
         if uplink.shared_out or not uplink.dhcp_gateway:
             lease += [("UseGateway", "no"), ("UseRoutes", "no")]
+        if uplink.shared_out:
+            # Main is looked up before the providers, where this route would outlive the provider that it belongs to.
+            lease.append(("RoutesToDNS", "no"))
         sections.append(("DHCPv4", lease))
     return sections
 

@@ -196,7 +196,9 @@ def fill_marks(
         name = entry.pop("provider", None)
         if name is not None and not entry.get("action"):
             if name in providers:
-                entry["action"] = f"MARK({providers[name].get('mark') or providers[name].get('number')})"
+                # What is forwarded must have its mark before it is routed, whatever MARK_IN_FORWARD_CHAIN says.
+                chain = "" if str(entry.get("source") or "").partition(":")[0] in ("$FW", "fw") else ":P"
+                entry["action"] = f"MARK({providers[name].get('mark') or providers[name].get('number')}){chain}"
             else:
                 variable, place = locate(str(rule.get("origin") or ""), "mangle", index)
                 problems.append(

@@ -13,12 +13,34 @@ from ._types import Key, ListOf, Table
 
 # PROVIDER_BITS is 8; 250 and 253 to 255 are the kernel's and Shorewall's own tables.
 NUMBERS_TAKEN = (250, 253, 254, 255)
+# Connection tracking helpers, and the protocol that each follows.
+HELPERS = {
+    "amanda": "udp",
+    "ftp": "tcp",
+    "irc": "tcp",
+    "pptp": "tcp",
+    "sane": "tcp",
+    "sip": "udp",
+    "snmp": "udp",
+    "tftp": "udp",
+}
 PORT_PROTOCOLS = ("tcp", "udp", "sctp", "dccp")
 
 SERVICES = Table(
     (
         Key("proto", t.choice(*PORT_PROTOCOLS), "Protocol.", required=True),
         Key("port", t.PORTS, "Destination port.", required=True),
+        Key(
+            "helper",
+            t.choice(*HELPERS),
+            "What follows the protocol, so that the connections take this uplink too that the first one announces.",
+        ),
+        Key(
+            "from",
+            ListOf(t.NAME, least=1, single=True),
+            "Network, or networks, whose traffic is meant.",
+            default="the host itself",
+        ),
     )
 )
 
@@ -95,7 +117,11 @@ UPLINKS = Table(
         Key("weight", t.integer(1, 255), "Its share, beside other uplinks that have a weight or are primary."),
         Key("destinations", ListOf(t.NETWORK), "Networks and addresses that are reached by this uplink."),
         Key("sources", ListOf(t.NETWORK), "Networks and addresses whose traffic takes this uplink."),
-        Key("services", ListOf(SERVICES), "Services that take this uplink, when the host itself asks for them."),
+        Key(
+            "services",
+            ListOf(SERVICES),
+            "Services that take this uplink, when the host itself asks for them, or a network.",
+        ),
         Key("targets", ListOf(t.ADDRESS), "Addresses beyond the gateway that tell whether the uplink works."),
     )
 )

@@ -16,6 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import INTER
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from ._read import Host, Row, repeated
+from ._uplink_keys import HELPERS
 
 
 def check_uplinks(host: Host) -> Iterator[Problem]:
@@ -36,6 +37,7 @@ def check_uplinks(host: Host) -> Iterator[Problem]:
     yield from _share(uplinks)
     yield from _macvlans(host, uplinks)
     yield from _selectors(uplinks)
+    yield from _services(host, uplinks)
     for row in uplinks:
         for position, target in enumerate(row["targets"] or []):
             inside = [
@@ -71,6 +73,9 @@ def _siblings(row: Row, uplinks: list[Row]) -> list[Row]:
 def _gateway(row: Row, uplinks: list[Row], own: dict[IPv4Address, Row]) -> Iterator[Problem]:
     siblings = _siblings(row, uplinks)
     gateway = row["gateway"]
+    if siblings and row["address"] == "dhcp":
+        allowed = f"an address with its prefix length: {row['interface']} is shared, which its lease cannot tell of"
+        yield row.problem("address", allowed)
     if siblings and (gateway == "dhcp" or not row.given("gateway")):
         yield row.problem("gateway", f"an address: the uplinks on {row['interface']} are told apart by their gateways")
     elif gateway == "dhcp" and isinstance(row["address"], IPv4Interface):
@@ -228,18 +233,29 @@ def _selectors(uplinks: list[Row]) -> Iterator[Problem]:
                         f"{key}[{position}]", f"what {seen[network].place}.{key} does not have", str(network)
                     )
                 seen.setdefault(network, row)
-    services: list[tuple[str, int, int, Row]] = []
+
+
+def _services(host: Host, uplinks: list[Row]) -> Iterator[Problem]:
+    """Each service is there, and takes one uplink."""
+    networks = [network["name"] for network in host.networks or [] if network["name"] is not None]
+    seen: list[tuple[str, str, int, int, Row]] = []
     for row in uplinks:
         for position, service in enumerate(row["services"] or []):
-            proto, ports = service["proto"], service["port"]
+            place = f"services[{position}]"
+            proto, ports, helper = service["proto"], service["port"], service["helper"]
+            for name in service["from"] or []:
+                if name not in networks:
+                    allowed = f"a network of this host: {', '.join(networks) or 'there is none'}"
+                    yield row.problem(f"{place}.from", allowed, name)
+            if helper is not None and proto is not None and proto != HELPERS[helper]:
+                yield row.problem(f"{place}.helper", f"one for {proto}; {helper} is for {HELPERS[helper]}", helper)
             if proto is None or ports is None:
                 continue
-            for other, first, last, where in services:
-                if other == proto and ports[0] <= last and first <= ports[1]:
-                    yield row.problem(
-                        f"services[{position}].port",
-                        f"ports that {where.place}.services does not have for {proto}",
-                        service.raw["port"],
-                    )
-                    break
-            services.append((proto, *ports, row))
+            for source in service["from"] or [""]:
+                same = [other for other in seen if other[:2] == (source, proto)]
+                taken = next((other[4] for other in same if ports[0] <= other[3] and other[2] <= ports[1]), None)
+                if taken is not None:
+                    asked = f"{proto} from {source}" if source else proto
+                    allowed = f"ports that {taken.place}.services does not have for {asked}"
+                    yield row.problem(f"{place}.port", allowed, service.raw["port"])
+                seen.append((source, proto, *ports, row))

@@ -20,6 +20,7 @@ from ansible_collections.ursa.kvmnet.plugins.filter.firewall import (
 )
 from ansible_collections.ursa.kvmnet.plugins.filter.guests import guest_records
 from ansible_collections.ursa.kvmnet.plugins.filter.providers import (
+    firewall_conntrack,
     firewall_mangle,
     firewall_providers,
     firewall_rtrules,
@@ -371,6 +372,8 @@ class TestProviders:
         assert short(firewall_snat([KVM], uplinks), "action", "dest") == [
             ("SNAT(172.20.1.130)", ["eth0(comcast)"]),
             ("SNAT(172.20.1.131)", ["eth0(avvanta)"]),
+            ("SNAT(172.20.1.130)", ["eth0(comcast)"]),
+            ("SNAT(172.20.1.131)", ["eth0(avvanta)"]),
         ]
 
     def test_a_macvlan_is_an_interface_of_its_own(self) -> None:
@@ -381,9 +384,11 @@ class TestProviders:
             ("comcast", "eth0", None, None, ["track", "balance", "persistent"]),
             ("avvanta", "avvanta", None, None, ["track", "fallback", "persistent"]),
         ]
-        assert short(firewall_snat([KVM], uplinks), "action", "dest") == [
-            ("MASQUERADE", ["eth0"]),
-            ("MASQUERADE", ["avvanta"]),
+        assert short(firewall_snat([KVM], uplinks), "action", "source", "dest") == [
+            ("MASQUERADE", ["192.168.0.0/24"], ["eth0"]),
+            ("MASQUERADE", ["192.168.0.0/24"], ["avvanta"]),
+            ("MASQUERADE", ["172.20.1.131"], ["eth0"]),
+            ("MASQUERADE", ["172.20.1.130"], ["avvanta"]),
         ]
         zones = {zone["name"]: zone for zone in firewall_zones([KVM], uplinks) or []}
         options = ["tcpflags", "logmartians", "arp_ignore", "optional"]
@@ -409,6 +414,38 @@ class TestProviders:
         ]
 
 
+class TestServices:
+    FTP = AVVANTA | {"services": [{"proto": "tcp", "port": 21, "helper": "ftp"}, {"proto": "tcp", "port": 119}]}
+
+    def test_what_a_helper_follows_takes_the_uplink_too(self) -> None:
+        """The article's three rows."""
+        rows = firewall_mangle([COMCAST, self.FTP])
+        assert short(rows, "provider", "source", "dest", "proto", "dport", "helper") == [
+            ("avvanta", "$FW", "0.0.0.0/0", ["tcp"], ["21"], None),
+            ("avvanta", "$FW", "0.0.0.0/0", ["tcp"], None, "ftp"),
+            ("avvanta", "$FW", "0.0.0.0/0", ["tcp"], ["119"], None),
+        ]
+        assert short(firewall_conntrack([COMCAST, self.FTP]), "action", "proto", "dport") == [
+            ("CT:helper:ftp:PO", ["tcp"], ["21"]),
+        ]
+
+    @pytest.mark.parametrize(("uplinks", "rows"), [(None, None), ([], []), (SHARED, []), ([FTP], [])])
+    def test_no_helper_is_attached_without_need(self, uplinks: Any, rows: Any) -> None:
+        assert firewall_conntrack(uplinks) == rows
+
+    def test_of_networks(self) -> None:
+        mail = {"proto": "tcp", "port": 25, "from": ["kvm", "loc"]}
+        networks = [KVM, {"name": "loc", "interface": "eth2", "address": "10.1.2.3/16"}]
+        rows = firewall_mangle([COMCAST, AVVANTA | {"services": [mail]}], networks)
+        assert short(rows, "provider", "source", "dport") == [("avvanta", "br0", ["25"]), ("avvanta", "eth2", ["25"])]
+
+    def test_of_one_network(self) -> None:
+        rows = firewall_mangle(
+            [COMCAST, AVVANTA | {"services": [{"proto": "udp", "port": "5060", "from": "kvm"}]}], [KVM]
+        )
+        assert short(rows, "source", "proto") == [("br0", ["udp"])]
+
+
 class TestSnat:
     def test_public_networks_keep_their_addresses(self) -> None:
         assert firewall_snat([KVM | {"address": "206.124.146.1/28"}], [COMCAST]) == []
@@ -424,4 +461,7 @@ class TestSnat:
             (["10.1.0.0/16"], ["eth0"]),
             (["192.168.0.0/24"], ["eth1"]),
             (["10.1.0.0/16"], ["eth1"]),
+            # What the host itself sends, after a mark has moved it to the other one
+            (["&eth1"], ["eth0"]),
+            (["172.20.1.130"], ["eth1"]),
         ]

@@ -109,6 +109,14 @@ class TestArticle:
             ["avvanta", "2", "2", "-", "eth0:172.20.1.130", "172.20.1.254,02:00:00:00:00:fe", "track,loose"],
         ]
         assert "MARK(2)         $FW             0.0.0.0/0       tcp             21\n" in text(candidate, "mangle")
+
+    def test_what_is_forwarded_is_marked_before_it_is_routed(self, root: Path) -> None:
+        mail = {"provider": "avvanta", "source": "br0", "dest": "0.0.0.0/0", "proto": ["tcp"], "dport": ["25"]}
+        candidate, _unused = stage(root, config=changed(mangle=lambda rows: rows.append(mail)))
+        assert "MARK(2):P       br0             0.0.0.0/0       tcp             25\n" in text(candidate, "mangle")
+
+    def test_pins_what_is_learned(self, root: Path) -> None:
+        candidate, _unused = stage(root)
         assert "SW_ETH0_COMCAST_MAC=02:00:00:00:00:01\nSW_ETH0_AVVANTA_MAC=02:00:00:00:00:fe\n" in text(
             candidate, "init"
         )

@@ -55,6 +55,55 @@ UPLINKS: list[tuple[str, Change, str, str]] = [
         "[1].gateway_mac",
         "uplinks[0]",
     ),
+    (
+        "shared lease",
+        lambda v: (
+            v["kvmnet_uplinks"][0].update(address="172.20.1.130/24"),
+            v["kvmnet_uplinks"][1].update(address="dhcp"),
+        ),
+        "[1].address",
+        "eth0 is shared",
+    ),
+    ("shell in a name", lambda v: v["kvmnet_uplinks"][1].update(name="a$(reboot)"), "[1].name", "letter"),
+    ("dash in a name", lambda v: v["kvmnet_uplinks"][1].update(name="a-b"), "[1].name", "letter"),
+    (
+        "all fallback",
+        lambda v: [u.update(fallback=True, primary=False) for u in v["kvmnet_uplinks"]],
+        "[0].primary",
+        "at least one",
+    ),
+    (
+        "target inside",
+        lambda v: v["kvmnet_uplinks"][1].update(targets=["10.10.12.9"]),
+        "[1].targets[0]",
+        "kvmnet_networks[2]",
+    ),
+    (
+        "service of no network",
+        lambda v: v["kvmnet_uplinks"][1].update(services=[{"proto": "tcp", "port": 25, "from": "lan"}]),
+        "[1].services[0].from",
+        "kvm, dmz, loc",
+    ),
+    (
+        "helper of another protocol",
+        lambda v: v["kvmnet_uplinks"][1].update(services=[{"proto": "udp", "port": 21, "helper": "ftp"}]),
+        "[1].services[0].helper",
+        "ftp is for tcp",
+    ),
+    (
+        "unknown helper",
+        lambda v: v["kvmnet_uplinks"][1].update(services=[{"proto": "tcp", "port": 21, "helper": "ntp"}]),
+        "[1].services[0].helper",
+        "one of amanda, ftp",
+    ),
+    (
+        "service of a network twice",
+        lambda v: v["kvmnet_uplinks"][1].update(
+            services=[{"proto": "tcp", "port": "20:30", "from": ["kvm"]}, {"proto": "tcp", "port": 25, "from": "kvm"}]
+        ),
+        "[1].services[1].port",
+        "tcp from kvm",
+    ),
     ("name twice", lambda v: v["kvmnet_uplinks"][1].update(name="Comcast"), "[1].name", "uplinks[0]"),
     ("reserved name", lambda v: v["kvmnet_uplinks"][0].update(name="main"), "[0].name", "not local, main"),
     ("number 250", lambda v: v["kvmnet_uplinks"][0].update(number=250), "[0].number", "not 250"),
@@ -288,6 +337,15 @@ def test_uplinks_that_are_right(ursa: dict[str, Any], refused: Callable[..., Any
         },
         {"name": "mobile", "interface": "wwan0", "address": "dhcp", "gateway": "dhcp", "weight": 1, "number": 9},
         {"name": "dsl", "interface": "ppp0", "gateway_mac": ["52:54:00:00:00:01", "learn"]},
+    ]
+    assert refused(ursa) == []
+
+
+def test_a_service_of_the_host_and_of_networks_is_right(ursa: dict[str, Any], refused: Callable[..., Any]) -> None:
+    ursa["kvmnet_uplinks"][1]["services"] = [
+        {"proto": "tcp", "port": 21, "helper": "ftp"},
+        {"proto": "tcp", "port": 21, "helper": "ftp", "from": ["kvm", "loc"]},
+        {"proto": "tcp", "port": 25, "from": "dmz"},
     ]
     assert refused(ursa) == []
 
