@@ -28,13 +28,21 @@ options:
         description:
           - Where the entry comes from, such as V(kvmnet_guests[1]). Error messages name it.
         type: str
+      renamed_from:
+        description:
+          - The name that the guest had before. It keeps its disks and, in an inventory, its MAC address, tap and lease,
+            which follow from that name for as long as it stands here.
+          - A guest that runs gets its new name when it is next stopped, or by a restart.
+        type: str
       state:
         description:
-          - V(running) and V(stopped) say what the guest shall be, V(present) leaves that alone.
+          - V(running), V(stopped) and V(paused) say what the guest shall be, V(present) leaves that alone.
+          - A guest is stopped by its agent or by ACPI; O(guests[].stop_timeout) and O(guests[].on_timeout) say what
+            happens if it does not.
           - V(absent) stops the guest and removes its definition and seed. Its disk stays unless
             O(guests[].remove_storage=true), and a guest of that name made later gets it back.
         type: str
-        choices: [running, stopped, present, absent]
+        choices: [running, stopped, paused, present, absent]
         default: running
       uuid:
         description:
@@ -209,11 +217,12 @@ options:
         type: dict
       wait_for:
         description:
-          - What must be there before the guest counts as up. V(lease) is a DHCP lease, for a guest that was just
-            started one it asked for since.
+          - What must be there before a guest that was started counts as up. V(lease) is a DHCP lease, one it asked for
+            since. V(agent) is its QEMU guest agent. A dictionary with the key C(port) is an answer on that TCP port,
+            tried from the host on O(guests[].address) or the lease's address.
+          - The error says where it hangs, with what it printed last on its serial port.
         type: list
-        elements: str
-        choices: [lease]
+        elements: raw
       wait_timeout:
         description:
           - Seconds until it must be up; by default O(wait_timeout).

@@ -36,6 +36,8 @@ def guest_records(
         name = str(guest["name"])
         network = by_name.get(guest.get("network"), {})
         address = guest.get("address")
+        # A guest that has another name now keeps what followed from the old one
+        origin = str(guest.get("renamed_from") or name)
         records.append(
             {
                 "source": f"kvmnet_guests[{index}]",
@@ -43,9 +45,9 @@ def guest_records(
                 "network": guest.get("network"),
                 "bridge": network.get("bridge"),
                 "address": None if address is None else str(address).partition("/")[0],
-                "mac": str(guest.get("mac") or derive_mac(name)).lower(),
-                "uuid": str(guest.get("uuid") or derive_uuid(name)),
-                "tap": str(guest.get("tap") or derive_tap(name)),
+                "mac": str(guest.get("mac") or derive_mac(origin)).lower(),
+                "uuid": str(guest.get("uuid") or derive_uuid(origin)),
+                "tap": str(guest.get("tap") or derive_tap(origin)),
                 "domain": network.get("domain"),
                 "uplink": guest.get("uplink"),
                 "publish": [dict(entry) for entry in guest.get("publish") or []],

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._await import Waiter, kvm_hint
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Backend, BackendError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._nics import ADDRESS_FILTER, ADDRESS_FILTER_XML
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import NewDisk, Step
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Lease, Probe, hangs_at, has_lease
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Probe
 
 _POLL = 0.2
 # A guest that is still booting does not hear the first request
@@ -40,13 +41,6 @@ def start_tiers(guests: Sequence[Guest]) -> list[list[Guest]]:
     for guest in guests:
         tiers.setdefault((guest.run["start_order"], depth_of(guest.name)), []).append(guest)
     return [tiers[key] for key in sorted(tiers)]
-
-
-def _kvm_hint(guest: Guest | None) -> str:
-    """Return what to look at when a guest of this type does not come up: a broken KVM may say anything, or nothing."""
-    if guest is None or {**guest.defaults, **guest.given}["virt_type"] != "kvm":
-        return ""
-    return " (virt_type kvm needs working hardware virtualisation; without it use qemu)"
 
 
 class Applier:
@@ -80,7 +74,7 @@ class Applier:
             try:
                 action(step)
             except BackendError as exc:
-                self.failures[step.name] = f"{exc}{_kvm_hint(step.guest) if 'kvm' in str(exc).lower() else ''}"
+                self.failures[step.name] = f"{exc}{kvm_hint(step.guest) if 'kvm' in str(exc).lower() else ''}"
             except DiskError as exc:
                 self.failures[step.name] = str(exc)
             except OSError as exc:
@@ -108,6 +102,8 @@ class Applier:
             if step.stays_up:
                 # Before the definition: what an interruption leaves undone is then still seen as different
                 self._change_live(step)
+            if step.rename is not None and step.renames:
+                self._backend.rename(step.rename, step.name)
             if step.define is not None:
                 self._backend.define(step.define)
         except (BackendError, DiskError, OSError):
@@ -118,14 +114,14 @@ class Applier:
             raise
         if step.stays_up:
             for kind, text in step.metadata:
-                self._backend.set_metadata(step.name, kind, text)
+                self._backend.set_metadata(step.domain, kind, text)
         for old, size in step.grow:
             if step.stays_up:
-                self._backend.resize(step.name, old.path, size)
+                self._backend.resize(step.domain, old.path, size)
             else:
                 self._files.grow_disk(old, size)
         if step.autostart is not None:
-            self._backend.set_autostart(step.name, step.autostart)
+            self._backend.set_autostart(step.name if step.renames else step.domain, step.autostart)
 
     def _make(self, disk: NewDisk) -> None:
         backing = inspect_disk(disk.image.path) if disk.image is not None and disk.image.path else None
@@ -139,7 +135,7 @@ class Applier:
             if op.option in step.refused:
                 continue
             try:
-                self._backend.change(step.name, op)
+                self._backend.change(step.domain, op)
             except BackendError as exc:
                 step.refused[op.option] = str(exc)
                 step.pending.append(op.option)
@@ -161,29 +157,30 @@ class Applier:
                 timeout = run.get("stop_timeout", self._settings.stop_timeout)
                 now = time.monotonic()
                 try:
-                    if self._backend.power(name) == "stopped":
+                    if self._backend.power(step.domain) == "stopped":
                         del waiting[name]
                     elif name in asked and now - started >= timeout:
                         del waiting[name]
-                        self._overdue(name, run.get("on_timeout", self._settings.on_timeout), timeout)
+                        self._overdue(step, run.get("on_timeout", self._settings.on_timeout), timeout)
                     elif now - asked.get(name, now - _ASK_AGAIN) >= _ASK_AGAIN:
                         asked[name] = now
-                        self._backend.shutdown(name)
+                        self._backend.shutdown(step.domain)
                 except BackendError as exc:
                     waiting.pop(name, None)
                     self.failures[name] = f"it could not be stopped: {exc}"
             if waiting:
                 time.sleep(_POLL)
 
-    def _overdue(self, name: str, on_timeout: str, timeout: int) -> None:
+    def _overdue(self, step: Step, on_timeout: str, timeout: int) -> None:
         if on_timeout == "destroy":
-            self._backend.destroy(name)
+            self._backend.destroy(step.domain)
             return
         hint = "on_timeout: destroy would switch it off"
-        self.failures[name] = f"it did not stop within {timeout} s after it was asked to; {hint}"
+        self.failures[step.name] = f"it did not stop within {timeout} s after it was asked to; {hint}"
 
     def _start(self, steps: Sequence[Step]) -> None:
         by_name = {step.name: step for step in steps}
+        self._each(self._start_one, [step for step in steps if step.power == "pause"])
         guests = [step.guest for step in steps if step.guest is not None and step.guest.state == "running"]
         for tier in start_tiers(guests):
             before = self._probe.leases()
@@ -196,53 +193,21 @@ class Applier:
                 elif step.power in ("start", "restart"):
                     todo.append(step)
             self._each(self._start_one, todo)
-            fresh = {step.name for step in todo}
             delay = max((step.guest.run["start_delay"] for step in todo if step.guest is not None), default=0)
+            fresh = {step.name for step in todo}
             watched = [guest for guest in tier if guest.name in fresh or by_name[guest.name].unproven]
-            self._await([guest for guest in watched if guest.name not in self.failures], fresh, before)
+            waiter = Waiter(self._backend, self._files, self._probe, fresh, before)
+            waiter.wait([guest for guest in watched if guest.name not in self.failures])
+            self.addresses |= waiter.addresses
+            self.failures |= waiter.failures
             time.sleep(delay)
 
     def _start_one(self, step: Step) -> None:
         for nic in [] if step.guest is None else step.guest.given.get("nics", []):
             if not self._probe.has_tap(nic["tap"]):
                 raise BackendError(f"its tap {nic['tap']} is missing on the host, and no guest makes its own")
+        if step.power == "pause":
+            self._backend.pause(step.name)
+            return
         self._files.set_starting(step.name, True)
         self._backend.start(step.name)
-
-    def _await(self, guests: list[Guest], fresh: set[str], before: dict[str, Lease]) -> None:
-        started = time.monotonic()
-        waiting = [guest for guest in guests if "lease" in guest.run["wait_for"] and guest.given.get("nics")]
-        for guest in guests:
-            if guest not in waiting:
-                self._files.set_starting(guest.name, False)
-        while waiting:
-            leases, now = self._probe.leases(), self._probe.now()
-            for guest in list(waiting):
-                mac = guest.given["nics"][0]["mac"]
-                lease = has_lease(mac, leases, before if guest.name in fresh else None, now)
-                address = guest.run["address"]
-                if lease is not None and address in (None, lease.address):
-                    self.addresses[guest.name] = lease.address
-                    self._files.set_starting(guest.name, False)
-                    waiting.remove(guest)
-                elif (reason := self._lost(guest, lease, time.monotonic() - started)) is not None:
-                    self.failures[guest.name] = reason
-                    waiting.remove(guest)
-            if waiting:
-                time.sleep(_POLL)
-
-    def _lost(self, guest: Guest, lease: Lease | None, seconds: float) -> str | None:
-        """Return why a guest will not come up any more; None while it may."""
-        nic = guest.given["nics"][0]
-        try:
-            stopped = self._backend.power(guest.name) == "stopped"
-        except BackendError as exc:
-            return str(exc)
-        if stopped:
-            console = self._probe.console(guest.name)
-            return f"it stopped by itself after {seconds:.0f} s; its console's last lines:\n{console}"
-        if seconds < guest.run["wait_timeout"]:
-            return None
-        where = hangs_at(guest.name, nic["tap"], nic["mac"], guest.run["address"], lease, self._probe)
-        silent = not self._probe.console(guest.name)
-        return f"it is not up after {seconds:.0f} s: {where}{_kvm_hint(guest) if silent else ''}"

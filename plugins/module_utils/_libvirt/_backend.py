@@ -11,11 +11,13 @@ import importlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from xml.etree.ElementTree import Element
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._devices import AGENT_CHANNEL
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._live import LiveOp
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import attribute, parse
 
@@ -24,6 +26,7 @@ Metadata = Literal["title", "description", "mark"]
 # A guest that is booting, or has no driver, hears nothing; libvirt itself waits as long before it comes back
 _LET_GO = 5.0
 _POLL = 0.1
+_NVRAM = "/var/lib/libvirt/qemu/nvram"
 _DAEMONS = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
 
 
@@ -62,14 +65,23 @@ class Backend(Protocol):
     def define(self, xml: str) -> None:
         """Make a domain, or replace what it will be at its next boot."""
 
+    def rename(self, name: str, new: str) -> None:
+        """Rename a domain that does not run."""
+
     def undefine(self, name: str, keep_nvram: bool) -> None:
         """Remove a domain's definition."""
 
     def start(self, name: str) -> None:
         """Start a domain, or let it go on when it is paused."""
 
+    def pause(self, name: str) -> None:
+        """Halt a domain's processors, and start it for that if it does not run."""
+
     def shutdown(self, name: str) -> None:
-        """Ask the guest to stop."""
+        """Ask the guest to stop, by its agent or by ACPI."""
+
+    def has_agent(self, name: str) -> bool:
+        """Return whether the guest's agent is there."""
 
     def destroy(self, name: str) -> None:
         """Stop a domain at once."""
@@ -156,6 +168,13 @@ class LibvirtBackend:
         self.connection.defineXML(xml)
 
     @_guarded
+    def rename(self, name: str, new: str) -> None:
+        self._lookup(name).rename(new, 0)
+        # libvirt names the variables of a guest with UEFI by the domain, and leaves the file behind
+        with suppress(FileNotFoundError):
+            os.rename(f"{_NVRAM}/{name}_VARS.fd", f"{_NVRAM}/{new}_VARS.fd")
+
+    @_guarded
     def undefine(self, name: str, keep_nvram: bool) -> None:
         lib = self.library
         domain = self._lookup(name)
@@ -179,8 +198,25 @@ class LibvirtBackend:
             domain.create()
 
     @_guarded
+    def pause(self, name: str) -> None:
+        domain = self._lookup(name)
+        if domain.isActive():
+            domain.suspend()
+        else:
+            domain.createWithFlags(self.library.VIR_DOMAIN_START_PAUSED)
+
+    @_guarded
     def shutdown(self, name: str) -> None:
-        self._lookup(name).shutdown()
+        domain = self._lookup(name)
+        # One that is halted hears nothing
+        if domain.state()[0] == self.library.VIR_DOMAIN_PAUSED:
+            domain.resume()
+        domain.shutdown()
+
+    @_guarded
+    def has_agent(self, name: str) -> bool:
+        root = parse(self._lookup(name).XMLDesc(0))
+        return root.find(f"devices/channel/target[@name='{AGENT_CHANNEL}'][@state='connected']") is not None
 
     @_guarded
     def destroy(self, name: str) -> None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,7 +86,7 @@ class Guest:
     def values(self, ours: bool) -> dict[str, Any]:
         """Return the wanted options: all of them in a domain we made, in an adopted one those that the record names."""
         wanted = {**self.defaults, **self.given} if ours else {**self.given, "origin": "adopted"}
-        return {row.name: wanted[row.name] for row in ROWS if row.name in wanted}
+        return copy.deepcopy({row.name: wanted[row.name] for row in ROWS if row.name in wanted})
 
 
 def place(entry: Mapping[str, Any], position: int) -> tuple[str, int | None]:
@@ -136,7 +137,7 @@ def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Imag
     has_disk = bool((image and image.path) or given.get("disk_gib") or given.get("disk_path"))
     defaults: dict[str, Any] = {row.name: None for row in ROWS if row.clears}
     defaults |= {
-        "uuid": derive_uuid(name),
+        "uuid": derive_uuid(entry.get("renamed_from") or name),
         "virt_type": virt_type,
         "memory_mib": 1024,
         "max_memory_mib": given.get("memory_mib", 1024),
@@ -190,6 +191,8 @@ def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Imag
         "depends": entry.get("depends", []),
         "start_order": entry.get("start_order", 0),
         "start_delay": entry.get("start_delay", 0),
+        "renamed_from": entry.get("renamed_from"),
         "disk_sizes": sizes,
+        "disk_paths": {disk["target"] for disk in entry.get("disks", []) if disk.get("path")},
     }
     return Guest(name, variable, index, entry.get("state", "running"), given, defaults, image, content, run)

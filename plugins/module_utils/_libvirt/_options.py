@@ -110,7 +110,8 @@ GIB = 1024**3
 _RUN: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "source": {"type": "str"},
-    "state": {"type": "str", "choices": ["running", "stopped", "present", "absent"], "default": "running"},
+    "renamed_from": {"type": "str"},
+    "state": {"type": "str", "choices": ["running", "stopped", "paused", "present", "absent"], "default": "running"},
     "address": {"type": "str"},
     "hostname": {"type": "str"},
     "fqdn": {"type": "str"},
@@ -119,7 +120,7 @@ _RUN: dict[str, dict[str, Any]] = {
     "user_data": {"type": "dict"},
     "meta_data": {"type": "dict"},
     "network_config": {"type": "dict"},
-    "wait_for": {"type": "list", "elements": "str", "choices": ["lease"]},
+    "wait_for": {"type": "list", "elements": "raw"},
     "wait_timeout": {"type": "int"},
     "restart": {"type": "str", "choices": ["never", "if_needed"]},
     "stop_timeout": {"type": "int"},

@@ -22,7 +22,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._skeleton import new_domain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import Step
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._storage import Shown, Storage, has_disk
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import serialise
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import ensure, serialise
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
 
 # What a plan shows of a new guest; the rest are defaults that say nothing
@@ -64,9 +64,9 @@ class Planner:
     def plan(self, guests: Sequence[Guest], domains: Iterable[Domain], exclusive: bool) -> list[Step]:
         """Return a step for each guest listed and, if the list is exclusive, for each domain of ours that is not."""
         there = {domain.name: domain for domain in domains}
-        steps = [self._step(guest, there.get(guest.name)) for guest in guests]
+        steps = [self._step(guest, self._old(guest, there)) for guest in guests]
         if exclusive:
-            listed = {guest.name for guest in guests}
+            listed = {guest.name for guest in guests} | {guest.run["renamed_from"] for guest in guests}
             gone = (d for name, d in there.items() if name not in listed and _mark.find(d.root) is not None)
             steps += [self._absent(domain.name, domain, None) for domain in gone]
         self._storage.spare_dependants(steps, there)
@@ -74,10 +74,18 @@ class Planner:
 
     def _step(self, guest: Guest, domain: Domain | None) -> Step:
         if guest.state == "absent":
-            return self._absent(guest.name, domain, guest)
+            return self._absent(guest.name if domain is None else domain.name, domain, guest)
         if domain is None:
             return self._create(guest)
         return self._change(guest, domain)
+
+    def _old(self, guest: Guest, there: Mapping[str, Domain]) -> Domain | None:
+        """Return the domain under the name that a guest had before."""
+        old = there.get(guest.run["renamed_from"] or "")
+        if old is not None and guest.name in there:
+            allowed = f"the name of no domain once {guest.name} exists; remove {old.name}, or leave this out"
+            self._storage.wrong(guest, "renamed_from", old.name, allowed)
+        return there.get(guest.name, old)
 
     def _absent(self, name: str, domain: Domain | None, guest: Guest | None) -> Step:
         step = Step(name, guest)
@@ -127,14 +135,16 @@ class Planner:
             shown["seed"] = (None, digest(guest.seed))
         if values["autostart"]:
             step.autostart = True
-        shown["state"] = (None, "running" if guest.state == "running" else "stopped")
-        step.power = "start" if guest.state == "running" else None
+        shown["state"] = (None, guest.state if guest.state in ("running", "paused") else "stopped")
+        step.power = "start" if guest.state == "running" else "pause" if guest.state == "paused" else None
         step.changes.append(Change("create", "guest", guest.name, brief(shown), note))
         return step
 
     def _change(self, guest: Guest, domain: Domain) -> Step:
         step = Step(guest.name, guest, running=domain.power != "stopped")
+        step.rename = None if domain.name == guest.name else domain.name
         values = guest.values(_mark.get(domain.root, "origin") == "created")
+        self._storage.stay(guest, values, domain.root)
         self._storage.follow_snapshots(values, domain.root)
         self._storage.formats(values, domain.root)
         root, live = copy.deepcopy(domain.root), copy.deepcopy(domain.live)
@@ -173,10 +183,9 @@ class Planner:
             if live is not None and row.live is not None:
                 step.live += row.live(live, want, False)
             changed[row.name] = (have, want)
-        if any(BY_NAME[name].write is not None for name in changed):
-            step.define = serialise(root)
-
         self._pending(step, guest, values, root, live)
+        if step.rename is not None and step.running:
+            step.pending.append("name")
         later = {name: change for name, change in changed.items() if self._waits(step, BY_NAME[name], change[1])}
         now |= {name: change for name, change in changed.items() if name not in later}
         self._storage.root(step, guest, values, have_path, now)
@@ -186,6 +195,12 @@ class Planner:
         if domain.live is not None:
             self._live_metadata(step, root, domain.live, now)
         self._power(step, guest, domain, now)
+        if step.renames:
+            ensure(root, "name").text = guest.name
+            if step.power != "restart":
+                now["name"] = (domain.name, guest.name)
+        if step.renames or any(BY_NAME[name].write is not None for name in changed):
+            step.define = serialise(root)
         self._record(step, guest, values, domain, now, later)
         # With another UUID, that the guest does not get, it would be another instance to cloud-init
         seed_differs = guest.seed is not None and values.get("seed_path") and content != guest.seed
@@ -211,6 +226,8 @@ class Planner:
         if step.power == "restart" and domain.live is not None:
             live = View(domain.live)
             options = {name: (_read(BY_NAME[name], live), values.get(name)) for name in step.pending}
+            if "name" in options:
+                options["name"] = (domain.name, guest.name)
             if "address" in options:
                 options["address"] = (step.address, guest.run["address"])
             step.changes.append(Change("change", "guest", guest.name, brief(options), "by a restart"))
@@ -225,6 +242,9 @@ class Planner:
         elif guest.state == "stopped" and domain.power != "stopped":
             step.power = "stop"
             now["state"] = (domain.power, "stopped")
+        elif guest.state == "paused" and domain.power != "paused":
+            step.power = "pause"
+            now["state"] = (domain.power, "paused")
         elif guest.state == "running" and step.pending and guest.run["restart"] == "if_needed":
             step.power = "restart"
         if step.power == "stop":

@@ -61,7 +61,16 @@ def _check_value(spec: Mapping[str, Any], value: Any) -> str | None:
     return _check_members(spec, value)
 
 
+def _is_awaited(item: object) -> bool:
+    if isinstance(item, Mapping):
+        port = item.get("port")
+        return len(item) == 1 and (isinstance(port, int) or _is_int(port)) and 0 < int(port or 0) < 65536
+    return item in ("lease", "agent")
+
+
 def _check_members(spec: Mapping[str, Any], value: Any) -> str | None:
+    if spec["type"] == "list" and spec["elements"] == "raw":
+        return None if all(_is_awaited(item) for item in value) else "a list of lease, agent and port: NUMBER"
     choices = spec.get("choices")
     if choices and spec["type"] == "list":
         return None if all(item in choices for item in value) else f"a list of {', '.join(choices)}"
@@ -227,6 +236,10 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
             found.append((key, values[key], "only beside kernel"))
     found += [problem for nic in values["nics"] for problem in _check_nic(nic)]
     found += _check_disks(guest, values)
+    if "agent" in guest.run["wait_for"] and values.get("agent") is False:
+        found.append(("wait_for", "agent", "not agent: the guest has no channel for one"))
+    if "lease" in guest.run["wait_for"] and guest.variable == "guests" and not values["nics"]:
+        found.append(("wait_for", "lease", "not lease: the guest has no network interface"))
     return [_wrong(guest, key, value, allowed) for key, value, allowed in found]
 
 
@@ -260,8 +273,9 @@ def check_guests(
     problems: list[Problem] = []
     listed = {guest.name: guest for guest in guests}
     taken: dict[tuple[str, str], str] = {}
+    renamed = {guest.run["renamed_from"] for guest in guests}
     for domain in domains:
-        if domain.name not in listed:
+        if domain.name not in listed and domain.name not in renamed:
             taken |= {("mac", mac): f"the domain {domain.name}" for mac in _nics.macs(domain.root)}
             taken[("uuid", text_at(domain.root, "uuid") or "")] = f"the domain {domain.name}"
     for guest in guests:

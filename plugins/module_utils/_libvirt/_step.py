@@ -37,7 +37,12 @@ class NewDisk:
 
 @dataclass
 class Step:
-    """What happens to one guest."""
+    """What happens to one guest.
+
+    Args:
+        name: the guest's.
+        rename: the domain's, where it is to become the guest's.
+    """
 
     name: str
     guest: Guest | None = None
@@ -46,10 +51,11 @@ class Step:
     grow: list[tuple[Disk, int]] = field(default_factory=list)
     seed: tuple[str, bytes] | None = None
     live: list[LiveOp] = field(default_factory=list)
+    rename: str | None = None
     define: str | None = None
     metadata: list[tuple[Metadata, str | None]] = field(default_factory=list)
     autostart: bool | None = None
-    power: Literal["start", "stop", "restart"] | None = None
+    power: Literal["start", "stop", "restart", "pause"] | None = None
     running: bool = False
     unproven: bool = False
     address: str | None = None
@@ -59,6 +65,16 @@ class Step:
     pending: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     recreate: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> str:
+        """The domain's name before this step."""
+        return self.rename or self.name
+
+    @property
+    def renames(self) -> bool:
+        """Whether the domain gets its new name now: one that runs cannot."""
+        return self.rename is not None and not self.stays_up
 
     @property
     def stays_up(self) -> bool:

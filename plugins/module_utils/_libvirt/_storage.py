@@ -57,18 +57,27 @@ class Storage:
             have = None if root is None else _drives.root_disk(root)
             values["disk_format"] = self._format(path, have)
         if "disks" in values:
-            values["disks"] = [dict(entry) for entry in values["disks"]]
             for entry in values["disks"]:
                 if entry["format"] is None:
                     have = None if root is None else _drives.disk_at(root, entry["target"])
                     entry["format"] = self._format(entry["path"], have)
+
+    def stay(self, guest: Guest, values: dict[str, Any], root: Element) -> None:
+        """Leave files where they are unless the record names another place: a name or a directory may have changed."""
+        for key, path in (("disk_path", _drives.read_disk(root)), ("seed_path", _drives.read_seed(root))):
+            if values.get(key) is not None and path is not None and (key == "seed_path" or key not in guest.given):
+                values[key] = path
+        named = guest.run["disk_paths"]
+        for entry in values.get("disks", []):
+            path = _drives.source_of(_drives.disk_at(root, entry["target"]))
+            if path is not None and entry["device"] == "disk" and entry["target"] not in named:
+                entry["path"] = path
 
     def follow_snapshots(self, values: dict[str, Any], root: Element) -> None:
         """Leave a drive on the file that a snapshot put on top of the one it is named by."""
         path, have = values.get("disk_path"), _drives.read_disk(root)
         if path is not None and have not in (None, path) and path in chain(have):
             values["disk_path"] = have
-        values |= {"disks": [dict(entry) for entry in values["disks"]]} if "disks" in values else {}
         for entry in values.get("disks", []):
             have = _drives.source_of(_drives.disk_at(root, entry["target"]))
             if entry["device"] == "disk" and have not in (None, entry["path"]) and entry["path"] in chain(have):

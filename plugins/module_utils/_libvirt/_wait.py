@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import glob
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import CONSOLE_DIRECTORY
 
 LEASE_FILES = ("/var/lib/misc/dnsmasq*.leases", "/var/lib/dnsmasq/*.leases", "/var/lib/kvmnet/*.leases")
+# On the host itself: more is a guest that is not there
+_PORT_TIMEOUT = 1.0
 _CONSOLE_LINES = 8
 _CONSOLE_TAIL = 4096
 
@@ -80,6 +83,16 @@ class Probe:
         except OSError:
             return False
 
+    def port(self, address: str, port: int) -> str | None:
+        """Return why nothing answers on a TCP port; None when something does."""
+        try:
+            with socket.create_connection((address, port), timeout=_PORT_TIMEOUT):
+                return None
+        except TimeoutError:
+            return "no answer"
+        except OSError as exc:
+            return (exc.strerror or str(exc)).lower()
+
     def console(self, guest: str) -> str:
         """Return the last lines that a guest printed on its serial port."""
         try:
@@ -123,15 +136,20 @@ def has_lease(mac: str, leases: Mapping[str, Lease], before: Mapping[str, Lease]
     return lease
 
 
-def hangs_at(guest: str, tap: str, mac: str, address: str | None, lease: Lease | None, probe: Probe) -> str:
-    """Return in words how far a guest came."""
+def hangs_at(tap: str, mac: str, address: str | None, lease: Lease | None, probe: Probe) -> str:
+    """Return in words how far a guest without its lease came."""
     if not probe.has_tap(tap):
         return f"its tap {tap} is missing on the host"
     if not probe.has_carrier(tap):
         return f"nothing is attached to its tap {tap} (no carrier)"
     if lease is not None:
-        reason = f"its lease is {lease.address}, its record says {address}"
-    else:
-        reason = f"{mac} on {tap} has no lease in {', '.join(probe.patterns)}"
+        return f"its lease is {lease.address}, its record says {address}"
+    return f"{mac} on {tap} has no lease in {', '.join(probe.patterns)}"
+
+
+def with_console(reason: str, guest: str, probe: Probe) -> str:
+    """Return a reason with what the guest printed last."""
     console = probe.console(guest)
-    return reason + (f"; its console's last lines:\n{console}" if console else "; it printed nothing on its console")
+    return (
+        f"{reason}; its console's last lines:\n{console}" if console else f"{reason}; it printed nothing on its console"
+    )

@@ -42,18 +42,26 @@ def present(guests: Iterable[Row] | None) -> list[Row]:
     return [row for row in guests or [] if row.raw.get("state") != "absent"]
 
 
+def _origin(guest: Row) -> str | None:
+    """Return the name that a guest's identity follows from."""
+    name = guest.raw.get("renamed_from") or guest["name"]
+    return None if name is None else str(name)
+
+
 def tap_of(guest: Row) -> str | None:
     """Return the tap's name, given or derived."""
     if guest.given("tap"):
         return None if guest["tap"] is None else str(guest["tap"])
-    return None if guest["name"] is None else derive_tap(guest["name"])
+    origin = _origin(guest)
+    return None if origin is None else derive_tap(origin)
 
 
 def mac_of(guest: Row) -> str | None:
     """Return the MAC address, given or derived."""
     if guest.given("mac"):
         return None if guest["mac"] is None else str(guest["mac"])
-    return None if guest["name"] is None else derive_mac(guest["name"])
+    origin = _origin(guest)
+    return None if origin is None else derive_mac(origin)
 
 
 def check_guests(host: Host) -> Iterator[Problem]:

@@ -78,3 +78,9 @@ def test_what_a_record_says_of_its_card_goes_there():
     }
     assert "queues" not in entry
     assert check_entries([entry]) == []
+
+
+def test_another_name_keeps_the_card():
+    (old,) = guest_records([{"name": "web", "network": "kvm"}], NETWORKS)
+    (new,) = guest_records([{"name": "www", "renamed_from": "web", "network": "kvm"}], NETWORKS)
+    assert {key: new[key] for key in ("mac", "tap", "uuid")} == {key: old[key] for key in ("mac", "tap", "uuid")}

@@ -58,6 +58,8 @@ class FakeBackend:
         self.autostart: set[str] = set()
         self.read_only = False
         self.log: list[tuple[str, str]] = []
+        self.paused: set[str] = set()
+        self.agents: set[str] = set()
         self.ignores_shutdown: set[str] = set()
         self.fails_to_start: set[str] = set()
         self.fails_to_define: set[str] = set()
@@ -78,12 +80,16 @@ class FakeBackend:
         ]
 
     def power(self, name):
-        return "running" if name in self.live else "stopped"
+        if name in self.live:
+            return "paused" if name in self.paused else "running"
+        return "stopped"
 
     def define(self, xml):
         root = _xml.parse(xml)
         name = root.findtext("name")
         self._write("define", name)
+        uuid = root.findtext("uuid")
+        assert all(o.findtext("uuid") != uuid or n == name for n, o in self.persistent.items() if uuid)
         if name in self.fails_to_define:
             raise BackendError("no space left on device")
         kind = root.find("os/type")
@@ -98,6 +104,14 @@ class FakeBackend:
                 _xml.add(interface, "address", type="pci", slot="0x01")
         self.persistent[name] = root
 
+    def rename(self, name, new):
+        self._write("rename", name)
+        assert name not in self.live
+        self.persistent[new] = self.persistent.pop(name)
+        self.persistent[new].find("name").text = new
+        if name in self.autostart:
+            self.autostart = {*self.autostart, new} - {name}
+
     def undefine(self, name, keep_nvram):
         self._write("undefine", name)
         if name in self.live:
@@ -107,6 +121,9 @@ class FakeBackend:
 
     def start(self, name):
         self._write("start", name)
+        if name in self.paused:
+            self.paused.discard(name)
+            return
         if name in self.fails_to_start:
             raise BackendError("no KVM here")
         self.live[name] = copy.deepcopy(self.persistent[name])
@@ -114,6 +131,15 @@ class FakeBackend:
             _xml.add(device, "alias", name="x")
         macs = [mac.get("address") for mac in self.live[name].findall("devices/interface/mac")]
         self.on_start(name, macs)
+
+    def pause(self, name):
+        self._write("pause", name)
+        if name not in self.live:
+            self.live[name] = copy.deepcopy(self.persistent[name])
+        self.paused.add(name)
+
+    def has_agent(self, name):
+        return name in self.agents
 
     def shutdown(self, name):
         self._write("shutdown", name)
@@ -191,6 +217,7 @@ def host(tmp_path, monkeypatch):
         base = "ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt."
         monkeypatch.setattr(f"{base}{module}.CONSOLE_DIRECTORY", str(tmp_path / "log"))
     monkeypatch.setattr("ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._apply._POLL", 0.001)
+    monkeypatch.setattr("ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._await._POLL", 0.001)
     links, leases = tmp_path / "links", tmp_path / "leases"
     for name in ("log", "links", "images"):
         (tmp_path / name).mkdir()

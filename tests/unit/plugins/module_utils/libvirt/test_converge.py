@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -185,7 +186,52 @@ class TestAdopt:
         assert set(host.backend.persistent) == {"old", "web"}
 
 
+class TestRename:
+    def entry(self, guest, name, **options):
+        """Return an entry whose card follows from the first name, as in an inventory."""
+        disks = [{"target": "vdb", "size_gib": 1}]
+        return {**guest("old", image="deb", disks=disks, on_timeout="destroy"), "name": name, **options}
+
+    def test_a_stopped_guest_keeps_its_disks(self, host, guest):
+        host.converge(self.entry(guest, "old", state="stopped"))
+        files = sorted(os.listdir(host.settings["storage"]))
+        entry = self.entry(guest, "new", state="stopped", renamed_from="old")
+        outcome = host.converge(entry)
+        assert (outcome.problems, outcome.failures) == ([], {})
+        assert options_of(outcome)["name"] == ("old", "new")
+        assert list(host.backend.persistent) == ["new"]
+        assert sorted(os.listdir(host.settings["storage"])) == files
+        unchanged(host, entry)
+
+    def test_a_running_guest_is_renamed_by_a_restart(self, host, guest):
+        host.converge(self.entry(guest, "old"))
+        entry = self.entry(guest, "new", renamed_from="old", memory_mib=2048)
+        assert host.converge(entry, exclusive=True).steps[0].pending == ["memory_mib", "console_log", "name"]
+        assert unchanged(host, entry, exclusive=True).steps[0].pending == ["memory_mib", "console_log", "name"]
+        outcome = host.converge({**entry, "restart": "if_needed"}, exclusive=True)
+        assert outcome.failures == {}
+        assert outcome.plan().changes[0].options["name"] == ("old", "new")
+        assert list(host.backend.live) == ["new"]
+        assert unchanged(host, entry, exclusive=True).steps[0].pending == []
+
+    def test_both_names(self, host, guest):
+        host.converge(guest("old"), guest("new"))
+        problems = host.converge(guest("new", renamed_from="old")).problems
+        assert "renamed_from" in [problem.key for problem in problems]
+
+
 class TestStop:
+    def test_paused(self, host, guest):
+        assert host.converge(guest("web", state="paused")).failures == {}
+        assert host.backend.power("web") == "paused"
+        unchanged(host, guest("web", state="paused"))
+        assert host.converge(guest("web")).plan().lines() == ["~ guest web: change", "    state: paused -> running"]
+        host.converge(guest("web", state="paused"))
+        assert host.backend.power("web") == "paused"
+        unchanged(host, guest("web", state="present"))
+        host.converge(guest("web", state="stopped"), on_timeout="destroy")
+        assert host.backend.power("web") == "stopped"
+
     def test_a_guest_that_does_not_stop(self, host, guest):
         host.converge(guest("web"))
         host.backend.ignores_shutdown = {"web"}
@@ -259,6 +305,18 @@ class TestWait:
         outcome = host.converge({**moved, "restart": "if_needed"})
         assert outcome.plan().lines() == ["~ guest web: change, by a restart", "    address: 192.0.2.1 -> 192.0.2.9"]
         assert outcome.failures == {}
+
+    def test_the_agent_and_a_port(self, host, guest):
+        entry = {**self.entry(guest), "wait_for": ["lease", "agent", {"port": 22}], "address": "127.0.0.1"}
+        host.addresses["web"] = "127.0.0.1"
+        assert "guest agent is not there" in host.converge(entry).failures["web"]
+        host.backend.agents = {"web"}
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            assert host.converge({**entry, "wait_for": ["agent", {"port": port}]}).failures == {}
+        host.backend.live.clear()
+        outcome = host.converge({**entry, "wait_for": ["agent", {"port": port}]})
+        assert f"port {port} of 127.0.0.1: connection refused" in outcome.failures["web"]
 
     def test_order(self, host, guest):
         names = ["last", "mid", "a", "early"]
