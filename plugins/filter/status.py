@@ -30,6 +30,8 @@ HEADINGS = (
     "SHARE",
 )
 
+UPLINK_HEADINGS = ("UPLINK", "TRAFFIC", "SINCE", "LOSS", "RTT", "SHARE", "CONNECTIONS")
+
 
 def _leases(info: Info) -> dict[str, list[str]]:
     """Return MAC -> leased addresses."""
@@ -113,18 +115,37 @@ def _host_rows(host: str, info: Info) -> Iterator[tuple[str, ...]]:
 
 def _notes(host: str, info: Info) -> Iterator[str]:
     """Yield what the table has no room for: why an uplink is out, and that nobody would notice if one were."""
+    host = f"{host}: " if host else ""
     for uplink in info["uplinks"]:
         if uplink["state"] in ("down", "absent", "forced") and uplink.get("reason"):
-            yield f"{host}: uplink {uplink['name']}: {uplink['reason']}"
+            yield f"{host}uplink {uplink['name']}: {uplink['reason']}"
     state = info.get("monitor", {}).get("state", "not installed")
     if len(info["uplinks"]) > 1 and state != "running":
-        yield f"{host}: nobody watches the uplinks: the monitor is {state}"
+        yield f"{host}nobody watches the uplinks: the monitor is {state}"
 
 
 def _complaint(host: str, info: Info) -> str:
     """Return a line for a host whose state is not known."""
     why = str(info.get("msg") or "it was not asked").strip().splitlines()[0]
     return f"{host}: {'unreachable' if info.get('unreachable') else 'unknown'}: {why}"
+
+
+def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def uplinks_table(info: Info) -> str:
+    """Return a table of one host's uplinks, with how many connections each one has.
+
+    Args:
+        info: the result of kvmnet_info with uplinks.
+    """
+    rows: list[tuple[str, ...]] = [UPLINK_HEADINGS]
+    for uplink in info["uplinks"]:
+        name, *more = _uplink_cells(uplink)
+        rows.append((name, *more, "" if uplink.get("connections") is None else str(uplink["connections"])))
+    return "\n".join([*_aligned(rows), *_notes("", info)])
 
 
 def status_table(hosts: Mapping[str, Info | None]) -> str:
@@ -134,16 +155,14 @@ def status_table(hosts: Mapping[str, Info | None]) -> str:
         hosts: host name -> the result of kvmnet_info there, or what Ansible said when there was none.
     """
     known = {host: info for host, info in hosts.items() if info and "links" in info}
-    table = [HEADINGS, *(row for host, info in known.items() for row in _host_rows(host, info))]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines = _aligned([HEADINGS, *(row for host, info in known.items() for row in _host_rows(host, info))])
     lines += [note for host, info in known.items() for note in _notes(host, info)]
     lines += [_complaint(host, info or {}) for host, info in hosts.items() if host not in known]
     return "\n".join(lines)
 
 
 class FilterModule:
-    """Filters of the playbook status.yml."""
+    """Filters of the playbooks status.yml and drill.yml."""
 
     def filters(self) -> dict[str, Any]:
-        return {"status_table": status_table}
+        return {"status_table": status_table, "uplinks_table": uplinks_table}

@@ -167,8 +167,35 @@ def monitor_files(
     return files + list(_foolsm_files(uplinks or [] if program else []))
 
 
+def drill_problems(info: Mapping[str, Any], uplink: str) -> list[str]:
+    """Return what speaks against taking an uplink down on purpose, a line each.
+
+    Args:
+        info: the result of kvmnet_info with uplinks.
+        uplink: the uplink's name.
+    """
+    by_name = {found["name"]: found for found in info["uplinks"]}
+    monitor = info["monitor"]
+    if uplink not in by_name:
+        return [f"uplink {uplink}: there is no such one; there are {', '.join(by_name) or 'none'}"]
+    problems = []
+    if monitor["state"] != "running" or monitor.get("program") != "kvmnet":
+        found = "foolsm, which has no drill" if monitor.get("program") == "foolsm" else str(monitor["state"])
+        problems.append(f"uplink {uplink}: nobody would move its traffic; the monitor is {found}")
+        return problems
+    state = by_name[uplink]["state"]
+    if state != "up":
+        said = "a drill is under way" if state == "forced" else f"it is {state} already"
+        problems.append(f"uplink {uplink}: {said}: {by_name[uplink]['reason']}")
+    others = [name for name, found in by_name.items() if name != uplink]
+    if not any(by_name[name]["state"] == "up" for name in others):
+        out = ", ".join(f"{name} is {by_name[name]['state']}" for name in others) or "there is no other"
+        problems.append(f"uplink {uplink}: it is the last one that works; {out}")
+    return problems
+
+
 class FilterModule:
-    """Filters of the role uplink_monitor."""
+    """Filters of the role uplink_monitor and the playbook drill.yml."""
 
     def filters(self) -> dict[str, Any]:
-        return {"monitor_uplinks": monitor_uplinks, "monitor_files": monitor_files}
+        return {"monitor_uplinks": monitor_uplinks, "monitor_files": monitor_files, "drill_problems": drill_problems}

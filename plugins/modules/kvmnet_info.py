@@ -191,8 +191,8 @@ uplinks:
       its table has no default route, or V(moved) when that leads elsewhere.
     - C(since), C(seconds), C(reason), C(loss_percent), C(rtt_ms) and C(targets) are the monitor's, and null where it
       does not run. C(carries_traffic) and C(route) are the kernel's.
-    - C(connections) and C(share_percent) count the connections that are marked for it, where there are several uplinks
-      and the package conntrack.
+    - C(connections) and C(share_percent) count the connections that are marked for it, pings left out, where there are
+      several uplinks and the package conntrack.
   returned: when gathered
   type: list
   elements: dict

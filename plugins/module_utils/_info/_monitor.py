@@ -71,7 +71,8 @@ def count_connections(lines: Iterable[str]) -> dict[int, int]:
     """
     found: dict[int, int] = {}
     for line in lines:
-        mark = _MARK.search(line)
+        # The monitor's own probes are pings.
+        mark = None if line.startswith("icmp") else _MARK.search(line)
         number = int(mark[1]) & _PROVIDER if mark else 0
         if number:
             found[number] = found.get(number, 0) + 1

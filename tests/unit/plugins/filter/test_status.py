@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.filter.status import status_table
+from ansible_collections.ursa.kvmnet.plugins.filter.status import status_table, uplinks_table
 
 MAC = "52:54:00:00:00:01"
 
@@ -128,6 +128,20 @@ def test_several_uplinks_that_nobody_watches_are_told() -> None:
         "h: nobody watches the uplinks: the monitor is silent"
     )
     assert "nobody" not in status_table({"h": host(uplinks=uplinks[:1])})
+
+
+def test_the_uplinks_of_one_host_with_their_connections() -> None:
+    uplinks = [
+        uplink("com", "10.1.0.1", connections=3),
+        uplink("av", "10.1.0.2", state="forced", reason="drill: held down"),
+    ]
+    lines = uplinks_table(host(uplinks=uplinks, monitor={"state": "running"})).splitlines()
+    assert [line.split() for line in lines] == [
+        ["UPLINK", "TRAFFIC", "SINCE", "LOSS", "RTT", "SHARE", "CONNECTIONS"],
+        ["com", "eth0", "via", "10.1.0.1", "-", "3"],
+        ["av", "eth0", "via", "10.1.0.2", "drill"],
+        ["uplink", "av:", "drill:", "held", "down"],
+    ]
 
 
 def test_an_empty_host_is_a_line_all_the_same() -> None:

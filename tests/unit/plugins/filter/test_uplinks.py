@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.ursa.kvmnet.plugins.filter.uplinks import monitor_files, monitor_uplinks
+from ansible_collections.ursa.kvmnet.plugins.filter.uplinks import drill_problems, monitor_files, monitor_uplinks
 
 COMCAST = {"name": "comcast", "interface": "eth0", "address": "172.20.1.130/24", "gateway": "172.20.1.1"}
 AVVANTA = {"name": "avvanta", "interface": "eth0", "gateway": "172.20.1.254", "targets": ["203.0.113.5", "192.0.2.9"]}
@@ -120,6 +120,39 @@ class TestFoolsm:
         with pytest.raises(AnsibleFilterError, match="1 problem") as caught:
             files([FIBRE, CABLE | change], program="foolsm")
         assert place in str(caught.value)
+
+
+class TestDrill:
+    """A drill is for an uplink that works, beside another one that works, with somebody who moves its traffic."""
+
+    @staticmethod
+    def info(av: str = "up", com: str | None = "up", **monitor: Any) -> dict[str, Any]:
+        states = {"av": av, "com": com}
+        uplinks = [{"name": name, "state": state, "reason": "silence"} for name, state in states.items() if state]
+        return {"uplinks": uplinks, "monitor": {"state": "running", "program": "kvmnet", **monitor}}
+
+    def test_nothing_speaks_against_it(self) -> None:
+        assert drill_problems(self.info(), "av") == []
+
+    @pytest.mark.parametrize(
+        ("info", "said"),
+        [
+            (info(com="down"), "it is the last one that works; com is down"),
+            (info(com=None), "it is the last one that works; there is no other"),
+            (info(av="down"), "it is down already: silence"),
+            (info(av="forced"), "a drill is under way: silence"),
+            (info(state="stopped"), "nobody would move its traffic; the monitor is stopped"),
+            (info(state="not installed", program=None), "nobody would move its traffic; the monitor is not installed"),
+            (info(program="foolsm"), "nobody would move its traffic; the monitor is foolsm, which has no drill"),
+        ],
+    )
+    def test_what_speaks_against_it(self, info: dict[str, Any], said: str) -> None:
+        assert drill_problems(info, "av") == [f"uplink av: {said}"]
+
+    def test_one_that_is_not_there(self) -> None:
+        assert drill_problems(self.info(), "x") == ["uplink x: there is no such one; there are av, com"]
+        nothing = {"uplinks": [], "monitor": {"state": "stopped"}}
+        assert drill_problems(nothing, "x") == ["uplink x: there is no such one; there are none"]
 
 
 def test_everything_that_is_wrong_at_once() -> None:

@@ -162,6 +162,7 @@ class TestMonitor:
             "tcp 6 431999 ESTABLISHED src=192.168.0.1 dst=203.0.113.5 sport=1 dport=80 [ASSURED] mark=1 use=1",
             "udp 17 20 src=192.168.0.1 dst=203.0.113.5 sport=1 dport=53 mark=67108866 use=1",
             "udp 17 20 src=192.168.0.1 dst=192.168.0.254 sport=1 dport=53 mark=0 use=1",
+            "icmp 1 29 src=192.168.0.1 dst=203.0.113.5 type=8 code=0 id=15618 mark=2 use=1",
             "tcp 6 7 TIME_WAIT src=192.168.0.1 dst=203.0.113.5 sport=1 dport=80",
             "tcp 6 9 SYN_SENT src=192.168.0.1 dst=203.0.113.6 sport=1 dport=80 [UNREPLIED] mark=2 use=1",
         ]
