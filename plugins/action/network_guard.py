@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -17,10 +19,13 @@ from ansible.utils.display import Display
 display = Display()
 
 MODULE = "ursa.kvmnet.network_guard"
-# The apply compiles nothing, but a slow host runs a big firewall's script for a while.
-APPLY_SECONDS = 300
+# As long as the host gives a change to be applied, and then itself to put everything back.
+APPLY_SECONDS = 120
+RESTORE_SECONDS = 30
 CONNECT_SECONDS = 3
 PAUSE = 0.2
+# An established connection outlives a firewall that shuts new ones out, so it proves nothing.
+FRESH = "-o ControlMaster=no -o ControlPath=none"
 
 
 class ActionModule(ActionBase):
@@ -39,7 +44,9 @@ class ActionModule(ActionBase):
         started = self._call({**args, "phase": "apply", "token": token, "peer": self._peer()}, variables)
         if started.get("failed") or self._task.check_mode:
             return started
-        return self._await_report(args, token, variables, started)
+        with self._new_connections():
+            report = self._await_report(args, token, variables)
+        return self._conclude(started, report)
 
     def _call(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=variables)
@@ -57,49 +64,64 @@ class ActionModule(ActionBase):
         words = str(answer.get("stdout", "")).split()
         return words[0] if words else None
 
-    def _await_report(
-        self, args: dict[str, Any], token: str, variables: dict[str, Any], planned: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Open new connections until one brings the commit's end, or the host stays away beyond the timeout."""
-        timeout = int(args.get("timeout", 30))
-        overall = time.monotonic() + APPLY_SECONDS
-        unreachable_since = None
-        error = ""
-        while time.monotonic() < overall:
+    @contextmanager
+    def _new_connections(self) -> Iterator[None]:
+        """Let every call be a connection of its own, given up soon when nobody answers."""
+        self._connection.reset()
+        changed = {"ssh_common_args": FRESH, "timeout": CONNECT_SECONDS}
+        before = {}
+        for name, value in changed.items():
+            try:
+                before[name] = self._connection.get_option(name)
+            except KeyError:
+                # Not a connection by SSH.
+                continue
+            joined = f"{before[name] or ''} {value}".strip() if name == "ssh_common_args" else value
+            self._connection.set_option(name, joined)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                self._connection.set_option(name, value)
+
+    def _await_report(self, args: dict[str, Any], token: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Ask over new connections until the change is confirmed, or the host has put everything back."""
+        patience = APPLY_SECONDS + int(args.get("timeout", 30)) + RESTORE_SECONDS
+        end = time.monotonic() + patience
+        error = "it never answered"
+        while time.monotonic() < end:
             time.sleep(PAUSE)
             try:
-                # An established connection outlives a firewall that shuts new ones out, so it proves nothing.
-                self._connection.reset()
-                self._connection.set_option("timeout", CONNECT_SECONDS)
                 answer = self._call({**args, "phase": "result", "token": token}, variables)
             except AnsibleConnectionFailure as failure:
-                error = str(failure)
-                unreachable_since = unreachable_since or time.monotonic()
-                if time.monotonic() - unreachable_since > timeout:
-                    break
+                error = str(failure).strip()
+                display.v(f"{self._task.action}: no new connection yet: {error}")
                 continue
-            unreachable_since = None
             if answer.get("failed"):
-                return answer
-            report = answer["report"]
-            if report["state"] == "applied":
-                return {**planned, "seconds": report["seconds"]}
-            if report["state"] != "running":
-                return {
-                    **planned,
-                    "changed": False,
-                    "failed": True,
-                    "msg": f"The commit failed on the host: {report['error']}",
-                }
-            display.v(f"{self._task.action}: the host is reachable and still applying")
-        reason = (
-            f"no new connection reached the host for {timeout} s ({error.strip()})"
-            if error
-            else f"the host was still applying after {APPLY_SECONDS} s"
-        )
-        return {
-            **planned,
-            "failed": True,
-            "msg": f"The commit could not be confirmed: {reason}. Reach the host by its console; "
-            "/var/lib/kvmnet/guard/report.json says how the apply ended.",
-        }
+                error = str(answer.get("msg"))
+                continue
+            report: dict[str, Any] = answer["report"]
+            if report["state"] not in ("running", "restoring"):
+                return report
+            display.v(f"{self._task.action}: the host is reachable, and {report['state']}")
+        return {"state": "unknown", "error": f"nothing was heard of the host for {patience} s ({error})"}
+
+    @staticmethod
+    def _conclude(planned: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+        """Return the task's result; a change that did not last is a failure, never an unreachable host."""
+        if report["state"] == "confirmed":
+            return {**planned, "seconds": report["seconds"]}
+        failed = {**planned, "changed": False, "failed": True, "report": report}
+        if report["state"] != "restored":
+            text = (
+                f"The commit could not be confirmed: {report['error']}. Reach the host by its console: "
+                "/var/lib/kvmnet/guard/report.json says how it ended."
+            )
+            return {**failed, "changed": True, "msg": text}
+        lines = [f"The commit was undone by the host: {report['error']}."]
+        if report["left"]:
+            lines += ["Not everything is as it was before:", *(f"- {line}" for line in report["left"])]
+        else:
+            lines.append(f"Everything is as it was before ({len(report['restored'])} files, put back in ")
+            lines[-1] += f"{report['seconds']} s)."
+        return {**failed, "msg": "\n".join(lines)}

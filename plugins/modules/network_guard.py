@@ -14,9 +14,11 @@ description:
   - Commits the candidate that this run's staging modules left on the host, in one task, the only one that can cut
     the controller off.
   - The change is applied by a unit of its own, outside Ansible's process tree, while no connection of Ansible is
-    open. The task then succeeds only if a B(new) connection reaches the host and the host reports success.
-  - When a step fails, the host puts the old files back, repeats the steps with them, and the task fails with the
-    host's report.
+    open. The task then succeeds only if a B(new) connection reaches the host, which confirms the change.
+  - Unless it is confirmed in time, the host undoes it by itself. It does so as well when a step fails, when what
+    applies or watches over the change is killed, and at the next boot when the host went down in between. Files,
+    links, addresses, routes, firewall, kernel settings and units are put back as they were and compared, and the task
+    fails with the host's report.
   - When nothing is staged, the task is one call that changes nothing.
 extends_documentation_fragment:
   - ursa.kvmnet.attributes
@@ -36,7 +38,8 @@ options:
     required: true
   timeout:
     description:
-      - Seconds that the host has to become reachable over a new connection again, counted from the end of the apply.
+      - Seconds from the end of the apply in which a new connection has to confirm the change. At least 5, and more than
+        the last commit took to apply.
     type: int
     default: 30
   admit:
@@ -165,6 +168,7 @@ def open_candidate(module: AnsibleModule) -> Candidate:
     """Return what is to be committed, checked; ends the module with all problems at once."""
     params = module.params
     problems = _commit.check_input(params["files"], params["commands"])
+    problems += _commit.check_host(params["timeout"])
     if params["rollback"]:
         previous = _commit.open_previous()
         if previous is None:
@@ -218,7 +222,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     if module.params["phase"] == "result":
-        module.exit_json(changed=False, report=_commit.result(module.params["token"]))
+        try:
+            module.exit_json(changed=False, report=_commit.result(module.params["token"]))
+        except (ApplyError, OSError) as error:
+            module.fail_json(msg=f"The commit could not be confirmed: {error}")
     try:
         candidate = open_candidate(module)
         if not module.params["rollback"]:
@@ -226,7 +233,7 @@ def main() -> None:
             ensure_compiled(candidate, module.check_mode)
         plan = _commit.describe(candidate)
         if module.params["phase"] == "apply" and not module.check_mode:
-            _commit.start(candidate, module.params["token"])
+            _commit.start(candidate, module.params["token"], module.params["peer"], module.params["timeout"])
     except ApplyError as error:
         module.fail_json(msg=f"Nothing was changed: {error}")
     if module.params["phase"] == "apply" and not module.params["rollback"]:

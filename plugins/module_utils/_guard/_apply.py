@@ -4,8 +4,7 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 #
-# This file is also installed on the host and run there as a program of its own, outside Ansible's process tree, with
-# the files of this directory that it imports; all of them import the standard library only.
+# Part of the program that is installed on the host, so it imports the standard library only.
 """Apply a candidate to the host, whole, or put everything back.
 
 A candidate is a directory with C(index.json) (C(run_id), C(entries): path -> state and mode, C(steps)) and the new
@@ -15,7 +14,6 @@ When one fails, the inverse candidate, made before the first write, is applied: 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import json
@@ -145,7 +143,7 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
     if interrupted is not None:
         entries |= interrupted["entries"]
         shutil.copytree(final / "files", target / "files", dirs_exist_ok=True)
-        steps = _union(interrupted["steps"], steps)
+        steps = join_steps(interrupted["steps"], steps)
     # What runs first ran before the files that it needs could go.
     redo = [step for step in index["steps"] if not runs_first(step, index["entries"])]
     inverse = {"run_id": index["run_id"], "entries": entries, "steps": steps, "redo": redo}
@@ -159,7 +157,8 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
         shutil.rmtree(target)
 
 
-def _union(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def join_steps(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return steps, and of others those that are not among them."""
     named = {(step["kind"], step["key"]) for step in first}
     return first + [step for step in second if (step["kind"], step["key"]) not in named]
 
@@ -203,13 +202,19 @@ def _split(
     return whole, files
 
 
-def install_files(directory: Path, index: dict[str, Any]) -> None:
+def install_files(directory: Path, index: dict[str, Any], running: bool = True) -> None:
     """Put every file of the candidate in its place; a power cut leaves each of them old or new, never a part.
 
     A firewall's configuration is one unit: its directory is old or new. All contents are on the disk before the first
     rename, which takes one wait for hundreds of files.
+
+    Args:
+        directory: the candidate.
+        index: its index.
+        running: the firewalls may be at work, and one whose script goes is cleared by it first.
     """
-    clear_going(directory, index["entries"])
+    if running:
+        clear_going(directory, index["entries"])
     whole, files = _split(directory, index)
     for live, contents in whole.items():
         build(live, contents)
@@ -337,8 +342,10 @@ def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> Non
     index = load_index(directory)
     if index is None:
         raise ApplyError(f"{directory} holds no candidate")
+    if (STATE / "armed").exists():
+        raise ApplyError("a commit on this host is not confirmed yet: run again when it is, or is undone")
     # The lock, once taken, is not free.
-    index["steps"] = _union(index["steps"], unfinished())
+    index["steps"] = join_steps(index["steps"], unfinished())
     with exclusive():
         undo = STATE / "undo"
         make_inverse(directory, index, undo)
@@ -363,30 +370,3 @@ def apply_candidate(directory: Path, previous: Path = STATE / "previous") -> Non
         shutil.rmtree(previous, ignore_errors=True)
         undo.rename(previous)
         shutil.rmtree(directory)
-
-
-def main() -> int:
-    """Apply a candidate as a unit of its own and leave a report for the controller's next connection."""
-    parser = argparse.ArgumentParser(description="Apply a candidate, or put everything back.")
-    parser.add_argument("candidate", type=Path)
-    parser.add_argument("report", type=Path)
-    parser.add_argument("--token", required=True, help="names the commit in the report")
-    parser.add_argument(
-        "--delay", type=float, default=0.0, help="seconds to wait, so that the caller's connection can end first"
-    )
-    options = parser.parse_args()
-    time.sleep(options.delay)
-    started = time.monotonic()
-    try:
-        apply_candidate(options.candidate)
-        report: dict[str, Any] = {"state": "applied", "error": None}
-    except (ApplyError, OSError) as error:
-        report = {"state": "failed", "error": str(error)}
-    report["token"] = options.token
-    report["seconds"] = round(time.monotonic() - started, 2)
-    write_json(options.report, report)
-    return 0 if report["state"] == "applied" else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

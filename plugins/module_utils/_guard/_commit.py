@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import io
 import ipaddress
-import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -20,12 +20,18 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _apply,
+    _compare,
     _departure,
     _exchange,
     _firewall,
+    _restore,
     _run,
+    _snapshot,
+    _transaction,
     _units,
+    _watch,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import Transaction
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
 if TYPE_CHECKING:
@@ -35,6 +41,34 @@ COMMITTING = ROOT / "committing"
 # Time for the module's answer to reach the controller before the network changes under its connection.
 APPLY_DELAY = 0.5
 _COMMAND_ORDER = 90
+_PARTS = (_run, _units, _departure, _exchange, _firewall, _apply, _snapshot, _compare, _transaction, _restore, _watch)
+PROGRAM = _apply.STATE / "guard.pyz"
+WATCHER = "kvmnet-guard.service"
+BOOT_UNIT = Path("/etc/systemd/system/kvmnet-guard-boot.service")
+# The shortest window in which a controller can log in anew, try again, and say so.
+SHORTEST_TIMEOUT = 5
+
+_BOOT_TEXT = """\
+# Managed by ursa.kvmnet: puts the network's files back when the host went down before a commit was confirmed.
+[Unit]
+Description=Undo a commit of the network that was never confirmed
+DefaultDependencies=no
+ConditionPathExists={marker}
+RequiresMountsFor={state} /var/lib /etc /usr
+After=systemd-remount-fs.service
+Before=network-pre.target systemd-networkd.service networking.service ifupdown-pre.service systemd-sysctl.service
+Before=shorewall-init.service shorewall.service shorewall6.service dnsmasq.service sysinit.target shutdown.target
+Wants=network-pre.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={python} {program} boot
+
+[Install]
+WantedBy=sysinit.target
+"""
 
 
 def describe(candidate: Candidate) -> Plan:
@@ -116,18 +150,35 @@ def open_previous() -> Candidate | None:
     return candidate
 
 
-def pack_applier() -> bytes:
-    """Return the applier and what it imports as one program that Python runs without Ansible."""
+def pack_program() -> bytes:
+    """Return what stays on the host: the guard and what it imports, as one program that Python runs without Ansible."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         package = _apply.__name__.rpartition(".")[0]
         parents = package.split(".")
         for depth in range(1, len(parents) + 1):
             archive.writestr("/".join([*parents[:depth], "__init__.py"]), "")
-        for part in (_run, _units, _departure, _exchange, _firewall, _apply):
+        for part in _PARTS:
             archive.writestr(f"{part.__name__.replace('.', '/')}.py", inspect.getsource(part))
-        archive.writestr("__main__.py", f"import sys\n\nfrom {package}._apply import main\n\nsys.exit(main())\n")
+        archive.writestr("__main__.py", f"import sys\n\nfrom {package}._watch import main\n\nsys.exit(main())\n")
     return packed.getvalue()
+
+
+def check_host(timeout: int) -> list[Problem]:
+    """Check that what undoes the change can run on this host."""
+    problems = []
+    if not Path("/run/systemd/system").is_dir():
+        problems.append(Problem("host", None, None, "no systemd", "a host that was booted by systemd"))
+    for program in ("systemd-run", "systemctl", "ip", "sysctl"):
+        if shutil.which(program) is None:
+            problems.append(Problem("host", None, program, "missing", "a host with this program: the guard needs it"))
+    took = float(Transaction().last_report().get("seconds") or 0)
+    if timeout < SHORTEST_TIMEOUT:
+        problems.append(Problem("timeout", None, None, timeout, f"at least {SHORTEST_TIMEOUT} seconds"))
+    elif timeout < took:
+        allowed = f"more than {took:g} seconds, which the last commit on this host took to apply"
+        problems.append(Problem("timeout", None, None, timeout, allowed))
+    return problems
 
 
 def resume(candidate: Candidate) -> None:
@@ -139,29 +190,83 @@ def resume(candidate: Candidate) -> None:
         candidate.step(step["kind"], step["key"], step["order"], **mergeable | new)
 
 
-def start(candidate: Candidate, token: str) -> None:
-    """Start the applier as a unit of its own and return before it touches anything.
+def _install_guard() -> None:
+    """Install the program, and the unit that runs it at the next boot should this one end before the confirmation."""
+    _apply.STATE.mkdir(parents=True, mode=0o700, exist_ok=True)
+    _apply.write_file(PROGRAM, pack_program(), 0o600)
+    state = _apply.STATE
+    text = _BOOT_TEXT.format(marker=state / "armed", state=state, python=sys.executable, program=PROGRAM)
+    if not BOOT_UNIT.is_file() or BOOT_UNIT.read_text(encoding="utf-8") != text:
+        _apply.write_file(BOOT_UNIT, text.encode(), 0o644)
+        _run.run(["systemctl", "daemon-reload"])
+        _run.run(["systemctl", "enable", BOOT_UNIT.name])
+
+
+def _unit(name: str, *properties: str) -> list[str]:
+    options = [f"--property={setting}" for setting in ("Type=exec", *properties)]
+    return ["systemd-run", "--quiet", "--collect", f"--unit={name}", *options]
+
+
+def _is_watched() -> bool:
+    done = subprocess.run(["systemctl", "is-active", "--quiet", WATCHER], check=False)
+    return done.returncode == 0
+
+
+def end_leftover() -> None:
+    """Undo a change that was left behind with nobody to watch over it.
 
     Raises:
-        ApplyError: systemd did not start it.
+        ApplyError: there was one; the text says what became of it.
     """
-    _apply.STATE.mkdir(parents=True, mode=0o700, exist_ok=True)
-    program = _apply.STATE / "apply.pyz"
-    _apply.write_file(program, pack_applier(), 0o600)
+    transaction = Transaction()
+    token = transaction.armed
+    if token is None:
+        return
+    if _is_watched():
+        raise _run.ApplyError(transaction.describe_other())
+    about = transaction.about()
+    _install_guard()
+    _run.run([*_unit(f"kvmnet-leftover-{token}"), "--wait", sys.executable, str(PROGRAM), "stoppost"])
+    report = transaction.last_report()
+    left = "; ".join(report.get("left") or []) or "everything is as it was before"
+    raise _run.ApplyError(
+        f"commit {token} by {about.get('peer') or 'somebody'} was never confirmed, and nothing watched over it any "
+        f"more; it was undone now ({left}). Run again"
+    )
+
+
+def start(candidate: Candidate, token: str, peer: str | None, timeout: int) -> None:
+    """Arm the guard, start the applier as a unit of its own and return before it touches anything.
+
+    Raises:
+        ApplyError: another change is on its way, or systemd did not start it; nothing was touched.
+    """
+    end_leftover()
+    _install_guard()
     candidate.save(COMMITTING)
-    report = _apply.STATE / "report.json"
-    _apply.write_json(report, {"token": token, "state": "running", "error": None})
-    unit = ["systemd-run", "--quiet", "--collect", f"--unit=kvmnet-commit-{token}", "--property=Type=exec"]
-    options = [f"--token={token}", f"--delay={APPLY_DELAY}"]
-    _run.run([*unit, sys.executable, str(program), str(COMMITTING), str(report), *options])
+    transaction = Transaction()
+    program = [sys.executable, str(PROGRAM)]
+    watch = ("Restart=on-failure", "RestartSec=200ms", "StartLimitIntervalSec=0", "OOMScoreAdjust=-900")
+    stoppost = f"ExecStopPost={sys.executable} {PROGRAM} stoppost"
+    _run.run([*_unit(WATCHER, *watch, stoppost), *program, "watch"])
+    try:
+        transaction.begin(COMMITTING, token, peer, timeout)
+    except _run.ApplyError:
+        if transaction.armed is None:
+            _run.run(["systemctl", "stop", WATCHER])
+        raise
+    unit = _unit(f"kvmnet-commit-{token}", "OOMScoreAdjust=-900")
+    _run.run([*unit, *program, "apply", str(COMMITTING), f"--delay={APPLY_DELAY}"])
 
 
 def result(token: str) -> dict[str, Any]:
-    """Return the report of a commit: C(state) is C(running), C(applied), C(failed) or C(unknown)."""
-    try:
-        report: dict[str, Any] = json.loads((_apply.STATE / "report.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        report = {}
+    """Confirm a commit that is applied, and return its report.
+
+    C(state) is C(running), C(restoring), C(confirmed), C(restored) or C(unknown).
+    """
+    transaction = Transaction()
+    asked = transaction.confirm(token)
+    report = transaction.last_report()
     if report.get("token") != token:
         return {"state": "unknown", "error": "the host has no report of this commit"}
-    return report
+    return report if asked or report["state"] != "applied" else {**report, "state": "running"}

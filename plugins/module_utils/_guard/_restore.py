@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+#
+# Part of the program that is installed on the host, so it imports the standard library only.
+"""Put a host's network back as it was before a change, whatever the change did to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _compare, _exchange
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot import read_firewall, read_state
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import (
+    KEPT_DIRECTORIES,
+    KEPT_FILES,
+    Transaction,
+)
+
+# systemd-networkd goes on for a while after it was told: what it does late is put right in the next pass.
+_PASSES = 6
+_PAUSE = 0.4
+# The kernel's rules are put back as they were saved; a script would set up what it thinks they are.
+_NOT_REPEATED = ("shorewall", "ipset", "ipset-prune", "ip")
+
+
+class Restorer:
+    """What is done to get back, and what went wrong with it.
+
+    Args:
+        transaction: the change that is undone.
+    """
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+        self.before = transaction.snapshot()
+        self.made = transaction.about().get("made", [])
+        self.inverse = _apply.load_index(transaction.undo) or {"entries": {}, "steps": []}
+        self.errors: list[str] = []
+
+    def _try(self, action: Callable[..., Any], *args: Any) -> None:
+        try:
+            action(*args)
+        except (ApplyError, OSError, ValueError, KeyError) as error:
+            self.errors.append(str(error))
+
+    def run(self) -> list[str]:
+        """Put everything back.
+
+        Returns:
+            What is not as it was, in spite of all.
+        """
+        # Whoever was shut out gets in again within a tenth of a second.
+        self._try(self.firewall)
+        self._try(self.make_room)
+        self.errors += _apply.run_steps(self._steps(), first=True, go_on=True)
+        self._try(self.files)
+        self.errors += _apply.run_steps(self._steps(), first=False, go_on=True)
+        self._try(self.kept)
+        left = self.settle()
+        self._try(self.prune_ipsets)
+        return left
+
+    def run_at_boot(self) -> list[str]:
+        """Put the files back before anything reads them: nothing of the change is at work yet."""
+        self._try(self.make_room)
+        self._try(_apply.install_files, self.transaction.undo, self.inverse, False)
+        self._try(self.kept)
+        self._try(run, ["systemctl", "daemon-reload"])
+        for name, unit in self.before.get("units", {}).items():
+            self._try(self._enable, name, unit["enabled"])
+            # systemd has decided already what this boot starts.
+            action = "start" if unit["active"] == "active" else "stop"
+            self._try(run, ["systemctl", "--no-block", action, name])
+        return self.errors
+
+    def _steps(self) -> dict[str, Any]:
+        steps = [step for step in self.inverse["steps"] if step["kind"] not in _NOT_REPEATED]
+        return {"entries": self.inverse["entries"], "steps": steps}
+
+    def firewall(self) -> None:
+        """Load the rules that there were.
+
+        Raises:
+            ApplyError: one of the versions of IP could not be restored.
+        """
+        if self.before["ipsets"]:
+            run(["ipset", "-exist", "restore"], stdin=self.before["ipsets"])
+        now = read_firewall()
+        for program, text in self.before["firewall"].items():
+            if _compare.same_firewall(text, now.get(program, "")):
+                wanted = _compare.restore_text(text, now.get(program, ""))
+                run([f"{program}-restore", "-w", "10"], stdin=wanted)
+
+    def prune_ipsets(self) -> None:
+        """Take away the address lists that there were not.
+
+        Raises:
+            ApplyError: one is in use.
+        """
+        if shutil.which("ipset") is None:
+            return
+        before = {line.split()[1] for line in self.before["ipsets"].splitlines() if line.startswith("create ")}
+        for name in sorted(set(run(["ipset", "list", "-n"]).split()) - before):
+            if name in self._new_ipsets():
+                run(["ipset", "destroy", name])
+
+    def _new_ipsets(self) -> set[str]:
+        steps = self.inverse["steps"]
+        return {str(name) for step in steps for name in step["args"].get("names", ()) if step["kind"] == "ipset-prune"}
+
+    def make_room(self) -> None:
+        """Give back what was held in reserve, and what the change left half written."""
+        (self.transaction.directory / "spare").unlink(missing_ok=True)
+        for path in self.inverse["entries"]:
+            Path(path).with_name(f".{Path(path).name}.kvmnet-new").unlink(missing_ok=True)
+        for root in _exchange.WHOLE:
+            shutil.rmtree(_exchange.next_of(Path(root)), ignore_errors=True)
+
+    def files(self) -> None:
+        """Put the files back that are not as they were.
+
+        Raises:
+            OSError: one could not be written.
+        """
+        changed = {path: entry for path, entry in self.inverse["entries"].items() if not self._same(path, entry)}
+        _apply.install_files(self.transaction.undo, {"entries": changed})
+
+    def _same(self, path: str, entry: dict[str, Any]) -> bool:
+        live = Path(path)
+        if entry["state"] == "absent":
+            return not live.exists()
+        saved = _apply.content_path(self.transaction.undo, path)
+        return (
+            live.is_file() and live.stat().st_mode & 0o7777 == entry["mode"] and live.read_bytes() == saved.read_bytes()
+        )
+
+    def kept(self) -> None:
+        """Put back what the firewalls noted about themselves.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        for number, directory in enumerate(KEPT_DIRECTORIES):
+            saved = self.transaction.directory / f"kept-{number}"
+            live = Path(directory)
+            if live.is_dir():
+                for path in live.iterdir():
+                    if path.name != "firewall" and not (saved / path.name).exists():
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if saved.is_dir():
+                shutil.copytree(saved, live, symlinks=True, dirs_exist_ok=True)
+        for number, file in enumerate(KEPT_FILES):
+            saved = self.transaction.directory / f"file-{number}"
+            if saved.is_file():
+                shutil.copy2(saved, file)
+            else:
+                Path(file).unlink(missing_ok=True)
+
+    def settle(self) -> list[str]:
+        """Put links, addresses, routes, rules, settings and units back until they stay, and return what does not."""
+        left: list[str] = []
+        quiet = False
+        for _turn in range(_PASSES):
+            now = read_state(self.before["units"])
+            left = _compare.differences(self.before, now, self.made)
+            if not left and quiet:
+                return []
+            quiet = not left
+            if left:
+                self._pass(now)
+            time.sleep(_PAUSE)
+        return _compare.differences(self.before, read_state(self.before["units"]), self.made)
+
+    def _pass(self, now: dict[str, Any]) -> None:
+        create, change = _compare.link_lines(self.before, now, self.made)
+        for line in create:
+            # One that fails would take the rest of a batch with it.
+            self._try(run, ["ip", *line.split()])
+        self._batch([], change)
+        self._batch([], _compare.address_lines(self.before, now))
+        self._try(self._sysctls, now)
+        for version, lines in _compare.route_lines(self.before, now).items():
+            self._batch([f"-{version}"], lines)
+        for version, lines in _compare.rule_lines(self.before, now).items():
+            self._batch([f"-{version}"], lines)
+        self._units(now)
+        self._try(self.firewall)
+
+    def _batch(self, options: list[str], lines: Iterable[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        if text:
+            # What another pass puts right is no failure; what stays is found by comparing.
+            subprocess.run(
+                ["ip", *options, "-force", "-batch", "-"], input=text, text=True, capture_output=True, check=False
+            )
+
+    def _sysctls(self, now: dict[str, Any]) -> None:
+        for path, value in self.before["sysctls"].items():
+            if now["sysctls"].get(path, value) != value:
+                Path(path).write_text(f"{value}\n", encoding="ascii")
+
+    def _units(self, now: dict[str, Any]) -> None:
+        for name, unit in self.before["units"].items():
+            have = now["units"].get(name)
+            if have is None or have == unit:
+                continue
+            if have["enabled"] != unit["enabled"]:
+                self._try(self._enable, name, unit["enabled"])
+            if have["active"] != unit["active"]:
+                self._try(run, ["systemctl", "start" if unit["active"] == "active" else "stop", name])
+        for name in set(now["units"]) - set(self.before["units"]):
+            self._try(run, ["systemctl", "stop", name])
+
+    @staticmethod
+    def _enable(name: str, state: str) -> None:
+        if state in ("enabled", "disabled"):
+            run(["systemctl", "unmask", name])
+            run(["systemctl", "enable" if state == "enabled" else "disable", name])
+        elif state == "masked":
+            run(["systemctl", "mask", name])
+
+
+def restore(transaction: Transaction, reason: str, at_boot: bool = False) -> None:
+    """Undo a change and leave a report; whoever calls it holds the host's lock."""
+    token = transaction.armed
+    if token is None:
+        return
+    started = time.monotonic()
+    transaction.report(token, "restoring", reason)
+    restorer = Restorer(transaction)
+    try:
+        left = restorer.run_at_boot() if at_boot else restorer.run()
+    except (ApplyError, OSError) as error:
+        left = [str(error)]
+    if left and not at_boot:
+        left += restorer.errors
+    files = sorted(restorer.inverse["entries"])
+    transaction.close("rolledback")
+    transaction.report(
+        token, "restored", reason, restored=files, left=left, seconds=round(time.monotonic() - started, 2)
+    )
+    os.sync()
