@@ -30,7 +30,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction im
 _PASSES = 6
 _PAUSE = 0.4
 # The kernel's rules are put back as they were saved; a script would set up what it thinks they are.
-_NOT_REPEATED = ("shorewall", "ipset", "ipset-prune", "ip")
+_NOT_REPEATED = ("shorewall", "ipset", "ipset-prune", "ip", "networkd")
+_NETWORKD = "systemd-networkd.service"
 
 
 class Restorer:
@@ -64,6 +65,7 @@ class Restorer:
         self._try(self.make_room)
         self.errors += _apply.run_steps(self._steps(), first=True, go_on=True)
         self._try(self.files)
+        self._try(self.networkd)
         self.errors += _apply.run_steps(self._steps(), first=False, go_on=True)
         self._try(self.kept)
         left = self.settle()
@@ -144,6 +146,17 @@ class Restorer:
             live.is_file() and live.stat().st_mode & 0o7777 == entry["mode"] and live.read_bytes() == saved.read_bytes()
         )
 
+    def networkd(self) -> None:
+        """Let systemd-networkd read its files again, whoever changed them: else it goes on with the new ones.
+
+        Raises:
+            ApplyError: it does not answer.
+        """
+        if self.before["units"].get(_NETWORKD, {}).get("active") != "active":
+            return
+        anew = any(step["kind"] == "networkd" and step["args"].get("restart") for step in self.inverse["steps"])
+        run(["systemctl", "restart", _NETWORKD] if anew else ["networkctl", "reload"])
+
     def kept(self) -> None:
         """Put back what the firewalls noted about themselves.
 
@@ -170,7 +183,7 @@ class Restorer:
         """Put links, addresses, routes, rules, settings and units back until they stay, and return what does not."""
         left: list[str] = []
         quiet = False
-        for _turn in range(_PASSES):
+        for turn in range(_PASSES):
             now = read_state(self.before["units"])
             left = _compare.differences(self.before, now, self.made)
             if not left and quiet:
@@ -178,6 +191,9 @@ class Restorer:
             quiet = not left
             if left:
                 self._pass(now)
+            if left and turn == _PASSES // 2:
+                # It holds on to what it was told last.
+                self._try(self._reconfigure, now)
             time.sleep(_PAUSE)
         return _compare.differences(self.before, read_state(self.before["units"]), self.made)
 
@@ -195,6 +211,11 @@ class Restorer:
             self._batch([f"-{version}"], lines)
         self._units(now)
         self._try(self.firewall)
+
+    def _reconfigure(self, now: dict[str, Any]) -> None:
+        links = [name for name, link in self.before["links"].items() if now["links"].get(name) != link]
+        if links and self.before["units"].get(_NETWORKD, {}).get("active") == "active":
+            run(["networkctl", "reconfigure", *links])
 
     def _batch(self, options: list[str], lines: Iterable[str]) -> None:
         text = "".join(f"{line}\n" for line in lines)

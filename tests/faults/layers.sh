@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# What a commit can change, layer by layer, without what changes by itself: counters, timers, lifetimes.
+
+layer() {
+    echo "== layer $1"
+}
+
+layer files
+find /etc/systemd/network /etc/systemd/networkd.conf.d /etc/systemd/system /etc/shorewall /etc/shorewall6 /etc/dnsmasq.d \
+    /etc/kvmnet /etc/sysctl.d /etc/modules-load.d /etc/iproute2 /etc/default /etc/network \
+    /var/lib/shorewall/firewall /var/lib/shorewall6/firewall -printf '%y %m %p %l\n' 2>/dev/null | sort
+find /etc/systemd/network /etc/systemd/networkd.conf.d /etc/shorewall /etc/shorewall6 /etc/dnsmasq.d /etc/kvmnet \
+    /etc/sysctl.d /etc/modules-load.d /etc/iproute2 /etc/default /etc/network \
+    /var/lib/shorewall/firewall /var/lib/shorewall6/firewall -type f -exec sha256sum {} + 2>/dev/null | sort
+
+layer links
+ip -d link | sed -E 's/^[0-9]+: //; s/(hello|gc|tcn|topology_change)_timer +[0-9.]+//g; s/qdisc [a-z]+ //
+    s/(@if|link-netnsid )[0-9]+//g; s/(port_id|port_no|designated_port|designated_bridge|designated_root) [^ ]+//g' | sort
+
+layer addresses
+ip -o address | sed -E 's/^[0-9]+: //; s/valid_lft.*//; /fe80:/d; /temporary/d' | sort
+
+layer routes
+for version in 4 6; do
+    ip -o -"$version" -N route show table all
+done | sed -E '/table 255|proto 2|fe80|ff00|^(local|broadcast|multicast|anycast)/d
+    s/ (linkdown|dead|expires [0-9]+sec)//g; s/ +$//' | sort
+
+layer rules
+ip -4 -N rule
+ip -6 -N rule
+
+layer firewall
+for program in iptables ip6tables; do
+    "$program-save"
+done 2>/dev/null | sed -E 's/\[[0-9]+:[0-9]+\]//; s/ +$//; /^#/d; /sha-[lr]h/d; /^:[A-Z]+ ACCEPT$/d; /^\*/d; /^COMMIT$/d'
+
+layer ipsets
+if command -v ipset >/dev/null; then
+    ipset save | sed -E 's/initval 0x[0-9a-f]+//'
+fi
+
+layer settings
+sysctl -a 2>/dev/null |
+    grep -E 'ip_forward|(rp_filter|arp_ignore|arp_filter|forwarding|log_martians|disable_ipv6|accept_ra) ='
+
+layer units
+systemctl list-unit-files --no-legend --no-pager --state=enabled,disabled,masked --type=service | grep -v kvmnet-guard
+systemctl list-units --no-legend --no-pager --plain --type=service --state=active,failed \
+    'shorewall*' 'dnsmasq*' 'systemd-networkd*' 'kvmnet*' | awk '{print $1, $3}' | grep -v -E 'guard|commit'
