@@ -88,11 +88,11 @@ class ActionModule(ActionBase):
         """Ask over new connections until the change is confirmed, or the host has put everything back."""
         patience = APPLY_SECONDS + int(args.get("timeout", 30)) + RESTORE_SECONDS
         end = time.monotonic() + patience
-        error = "it never answered"
+        error, phase = "it never answered", "result"
         while time.monotonic() < end:
             time.sleep(PAUSE)
             try:
-                answer = self._call({**args, "phase": "result", "token": token}, variables)
+                answer = self._call({**args, "phase": phase, "token": token}, variables)
             except AnsibleConnectionFailure as failure:
                 error = str(failure).strip()
                 display.v(f"{self._task.action}: no new connection yet: {error}")
@@ -101,9 +101,12 @@ class ActionModule(ActionBase):
                 error = str(answer.get("msg"))
                 continue
             report: dict[str, Any] = answer["report"]
-            if report["state"] not in ("running", "restoring"):
+            if report["state"] not in ("running", "applied", "restoring"):
                 return report
-            display.v(f"{self._task.action}: the host is reachable, and {report['state']}")
+            if report["state"] == "applied":
+                # Only a connection that is opened from now on proves that new ones are let in.
+                phase = "confirm"
+            display.v(f"{self._task.action}: the host is reachable, its state is {report['state']}")
         return {"state": "unknown", "error": f"nothing was heard of the host for {patience} s ({error})"}
 
     @staticmethod

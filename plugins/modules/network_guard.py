@@ -38,8 +38,8 @@ options:
     required: true
   timeout:
     description:
-      - Seconds from the end of the apply in which a new connection has to confirm the change. At least 5, and more than
-        the last commit took to apply.
+      - Seconds in which a new connection has to confirm the change. At least 5. They count from the end of the apply, so
+        it does not matter how long that takes; after two minutes it counts as hanging and is undone.
     type: int
     default: 30
   admit:
@@ -101,7 +101,7 @@ options:
     description:
       - Set by the action plugin; not for playbooks.
     type: str
-    choices: [check, apply, result]
+    choices: [check, apply, result, confirm]
     default: check
   peer:
     description:
@@ -215,15 +215,16 @@ def main() -> None:
                     "undo": {"type": "list", "elements": "str"},
                 },
             },
-            "phase": {"type": "str", "choices": ["check", "apply", "result"], "default": "check"},
+            "phase": {"type": "str", "choices": ["check", "apply", "result", "confirm"], "default": "check"},
             "peer": {"type": "str"},
             "token": {"type": "str", "no_log": False},
         },
         supports_check_mode=True,
     )
-    if module.params["phase"] == "result":
+    if module.params["phase"] in ("result", "confirm"):
         try:
-            module.exit_json(changed=False, report=_commit.result(module.params["token"]))
+            confirm = module.params["phase"] == "confirm"
+            module.exit_json(changed=False, report=_commit.result(module.params["token"], confirm))
         except (ApplyError, OSError) as error:
             module.fail_json(msg=f"The commit could not be confirmed: {error}")
     try:

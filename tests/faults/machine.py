@@ -63,7 +63,7 @@ class Machine:
 
     def shell(self, command: str, timeout: float = 60) -> str:
         """Run a command on the host over a new SSH connection."""
-        argv = ["ssh", "-F", str(LAB / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=3", self.name]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), "-o", "ControlPath=none", self.name]
         done = subprocess.run(
             [*argv, "sudo", "sh", "-s"], input=command, capture_output=True, text=True, timeout=timeout, check=True
         )
