@@ -38,8 +38,8 @@ options:
     required: true
   timeout:
     description:
-      - Seconds in which a new connection has to confirm the change. At least 5. They count from the end of the apply, so
-        it does not matter how long that takes; after two minutes it counts as hanging and is undone.
+      - Seconds in which a new connection has to confirm the change. At least 5. They count from the end of the apply,
+        so it does not matter how long that takes; after two minutes it counts as hanging and is undone.
     type: int
     default: 30
   admit:

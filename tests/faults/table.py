@@ -87,7 +87,7 @@ _MISTAKES = [
         {"fault_roles": ["host_bridge"], "kvmnet_uplinks": [{**MANAGED, "address": "192.0.2.77/24"}]},
     ),
     Fault("wrong prefix", _wire("Address=192.0.2.20/30")),
-    Fault("wrong gateway", _wire("Address=192.0.2.20/24", "Gateway=192.0.2.99"), outside=True),
+    Fault("wrong gateway", _wire("Address=192.0.2.20/24", "Gateway=192.0.2.100"), outside=True),
     Fault("default route lost", _wire("Address=192.0.2.20/24"), outside=True),
     Fault(
         "dnsmasq syntax error",
@@ -117,7 +117,7 @@ _MISTAKES = [
                 {
                     "name": "dead",
                     "interface": "eth0",
-                    "gateway": "192.0.2.99",
+                    "gateway": "192.0.2.100",
                     "gateway_mac": "02:00:00:00:00:99",
                     "primary": True,
                 },
@@ -137,7 +137,7 @@ _MISTAKES = [
         {**_ANY, "fault_commands": [_command("ip link del br0; ip addr flush dev eth0; ip rule flush")]},
     ),
     Fault("interface down", {**_ANY, "fault_commands": [_command("ip link set eth0 down")]}),
-    Fault("SSH stopped", {**_ANY, "fault_commands": [_command("systemctl stop ssh ssh.socket; true")]}),
+    Fault("SSH stopped", {**_ANY, "fault_commands": [_command("systemctl stop ssh.socket; systemctl stop ssh")]}),
 ]
 _STEPS = (0.0, 0.2, 0.5, 0.7, 0.9, 1.1, 1.4, 1.8, 2.3)
 _LOCKED = {**GOOD, "fault_commands": [_command(_MANGLE)]}

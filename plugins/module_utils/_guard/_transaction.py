@@ -32,8 +32,11 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot impor
 APPLY_SECONDS = 120
 # Until the applier has begun.
 START_SECONDS = 15
-# Beside the units that a candidate names: what loads the network and its firewalls at boot.
-UNITS = ("shorewall.service", "shorewall6.service", "systemd-networkd.service")
+# Beside the units that a candidate names: what loads the network and its firewalls at boot, and what lets one log in.
+UNITS = (
+    *("shorewall.service", "shorewall6.service", "systemd-networkd.service"),
+    *("ssh.service", "ssh.socket", "sshd.service"),
+)
 # What the firewalls' scripts note about themselves, and the names of routing tables, which they write.
 KEPT_DIRECTORIES = ("/var/lib/shorewall", "/var/lib/shorewall6")
 KEPT_FILES = ("/etc/iproute2/rt_tables",)
