@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _commit, _departure
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _commit, _departure, _units
 
 
 @pytest.fixture(name="host")
@@ -140,9 +140,16 @@ def test_what_needs_the_old_files_runs_before_they_go(applied: Applied, monkeypa
     """A unit is stopped, and its program cleans up, while both are there; in the other direction too."""
     monkeypatch.setattr(_departure, "_UNITS", str(applied.root))
     there: list[tuple[str, bool]] = []
+    stopped: set[str] = set()
+    words = {"is-active": ("active", "inactive"), "is-enabled": ("enabled", "disabled")}
+    monkeypatch.setattr(_units, "_says", lambda question, unit: words[question][unit in stopped])
 
     def note(key: str, args: dict[str, Any]) -> None:
         there.append((str(args.get("action") or args["argv"][0]), (applied.root / "gone").exists()))
+        if there[-1][0] == "disable-now":
+            stopped.add(key)
+        elif there[-1][0] == "enable-now":
+            stopped.discard(key)
 
     monkeypatch.setitem(_apply._STEPS, "unit", note)
     monkeypatch.setitem(_apply._STEPS, "command", lambda key, args: note(key, args) if args["argv"] else None)
