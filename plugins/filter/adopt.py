@@ -50,7 +50,7 @@ _Dumper.add_representer(str, _represent)
 
 
 # What IPv6 has no variable of its own for: units and boot are one for both, and its uplinks cannot share an interface.
-_IPV4_ALONE = ("service_defaults", "closed_boot", "pin_gateways", "follow_monitor")
+_IPV4_ALONE = ("service_defaults", "closed_boot", "pin_gateways", "repin_gateways", "follow_monitor")
 
 
 def shorewall_host_vars(

@@ -193,6 +193,8 @@ uplinks:
       does not run. C(carries_traffic) and C(route) are the kernel's.
     - C(connections) and C(share_percent) count the connections that are marked for it, pings left out, where there are
       several uplinks and the package conntrack.
+    - C(gateway_mac) is the one that is pinned for its gateway, or null; C(gateway_mac_now) is another one that the
+      gateway has now, and null as long as it is the same. The module warns of it too.
   returned: when gathered
   type: list
   elements: dict
@@ -212,6 +214,8 @@ uplinks:
       targets: [{"address": 203.0.113.5, "answers": true}]
       connections: 118
       share_percent: 71.5
+      gateway_mac: 00:0c:41:aa:bb:01
+      gateway_mac_now: null
 monitor:
   description:
     - Whether the uplink monitor is V(running), V(stopped), V(not installed), or V(silent), when its unit runs and it
@@ -302,6 +306,11 @@ def main() -> None:
         found = gather(module.params)
     except (ApplyError, FileNotFoundError) as error:
         module.fail_json(msg=f"The host could not be read: {error}")
+    if "uplinks" in found:
+        from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _gateways
+
+        for warning in _gateways.warnings(found["uplinks"]):
+            module.warn(warning)
     module.exit_json(changed=False, **found)
 
 

@@ -132,6 +132,14 @@ options:
         Shorewall's own C(restore), C(try) and C(safe-reload) end with the firewall stopped.
     type: bool
     default: true
+  repin_gateways:
+    description:
+      - What becomes of a pinned MAC address (O(providers[].gateway_mac=learn)) when the gateway answers with another
+        one. V(false) keeps it and warns, naming both; V(true) pins the one that answers. A gateway that is silent keeps
+        its own in any case.
+      - Meant for one run, after a gateway was replaced.
+    type: bool
+    default: false
   follow_monitor:
     description:
       - Whether providers that the uplink monitor found dead stay out while the firewall is loaded, reloaded or started
@@ -269,7 +277,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import config_arguments
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arp import neighbour
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arp import glance, neighbour
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import CompileError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import (
     InvalidError,
@@ -282,7 +290,7 @@ def main() -> None:
     module = AnsibleModule(config_arguments(), required_if=[("stage", True, ("run_id",))], supports_check_mode=True)
     candidate = Candidate.begin(module.params["run_id"], module.params["stage"])
     try:
-        staging = stage_config(candidate, module.params, module.check_mode, neighbour)
+        staging = stage_config(candidate, module.params, module.check_mode, neighbour, glance)
         result = compile_and_plan(staging, module.check_mode)
         candidate.finish(module.check_mode)
     except InvalidError as error:

@@ -26,7 +26,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family imp
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
-from . import _dns, _guests, _links, _monitor, _uplinks
+from . import _dns, _gateways, _guests, _links, _monitor, _uplinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -146,6 +146,8 @@ def uplinks(rules: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, An
     monitor = _monitor.describe(states, _text(_MONITOR_STATE), now)
     marks = _monitor.marks(providers)
     found = _uplinks.describe(providers, rules, routes)
+    known = _gateways.answering(_ip("-4", "neighbour"))
+    found = _gateways.complete(found, providers, _rows("mangle"), known)
     shown = _monitor.complete(found, marks, monitor, _connections() if len(marks) > 1 else None, now)
     return {"uplinks": shown, "monitor": {key: value for key, value in monitor.items() if key != "uplinks"}}
 

@@ -22,7 +22,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _boo
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import BLOCK, FILE_NAME, ROW_FILES
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, remark_unsure
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import VERDICT, normalise_mac
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._gateways import normalise_mac
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import VERDICT
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import (
     InvalidError,

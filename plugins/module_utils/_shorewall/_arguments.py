@@ -98,6 +98,7 @@ def config_arguments() -> Spec:
         "files": {"type": "dict"},
         "ipsets": _rows({"name": {"type": "str"}, "entries": {"type": "list", "elements": "str"}}),
         "pin_gateways": {"type": "bool", "default": True},
+        "repin_gateways": {"type": "bool", "default": False},
         "follow_monitor": {"type": "bool", "default": False},
         "service_defaults": {"type": "dict"},
         "closed_boot": {"type": "bool"},

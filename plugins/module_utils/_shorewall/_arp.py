@@ -49,14 +49,19 @@ def _own_address(interface: str) -> bytes:
     return found[20:24]
 
 
-def neighbour(interface: str, address: str) -> str | None:
+def glance(interface: str, address: str) -> str | None:
+    """Return the MAC address that answers at once for an IPv4 address on an interface, or None."""
+    return neighbour(interface, address, tries=1)
+
+
+def neighbour(interface: str, address: str, tries: int = _TRIES) -> str | None:
     """Return the MAC address that answers for an IPv4 address on an interface, or None."""
     try:
         wanted = socket.inet_aton(address)
         mac = bytes.fromhex(Path("/sys/class/net", interface, "address").read_text(encoding="ascii").replace(":", ""))
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETHERTYPE)) as wire:
             wire.bind((interface, _ETHERTYPE))
-            for _unused in range(_TRIES):
+            for _unused in range(tries):
                 wire.send(request(mac, _own_address(interface), wanted))
                 deadline = time.monotonic() + _WAIT
                 while (left := deadline - time.monotonic()) > 0:

@@ -28,6 +28,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._gateways import Neighbour, resolve_macs
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
 
@@ -48,9 +49,10 @@ class Request:
         staging: the candidate's files.
         params: the module's parameters.
         neighbour: finds the MAC address of an address on an interface of the host.
+        glance: likewise, but gives up sooner.
     """
 
-    def __init__(self, staging: Staging, params: Mapping[str, Any], neighbour: _providers.Neighbour) -> None:
+    def __init__(self, staging: Staging, params: Mapping[str, Any], neighbour: Neighbour, glance: Neighbour) -> None:
         self.staging = staging
         self.params = params
         self.problems: list[Problem] = []
@@ -61,7 +63,7 @@ class Request:
         self.providers: list[dict[str, Any]] | None = None
         # First, so that rows are checked against what these files will say.
         self._stage_texts()
-        self._read_providers(neighbour)
+        self._read_providers(neighbour, glance)
         self._read_rows()
         self.sets = self._read_sets()
         self.settings = self._assignments("settings")
@@ -99,7 +101,7 @@ class Request:
                 self.staging.stage_text(f"{family.config}/{name}", "file", str(name), text)
                 self.staging.notes.append(f"{name}:0:files.{name}")
 
-    def _read_providers(self, neighbour: _providers.Neighbour) -> None:
+    def _read_providers(self, neighbour: Neighbour, glance: Neighbour) -> None:
         entries = self.params.get("providers")
         known = _providers.known_providers(self.staging.rows("providers"))
         self.known = self.before = known
@@ -113,7 +115,9 @@ class Request:
         others = self._other_providers()
         _providers.assign_numbers(listed, known, {int(entry["number"]) for entry in others.values()})
         self.problems += _providers.check_disjoint(listed, others)
-        self.problems += _providers.resolve_macs(listed, known, neighbour)
+        resolved = resolve_macs(listed, known, neighbour, glance, bool(self.params.get("repin_gateways")))
+        self.problems += resolved.problems
+        self.staging.remarks += resolved.remarks
         self.providers = listed
         self.known = {str(entry["name"]): entry for entry in listed if entry.get("name")}
 

@@ -4,19 +4,19 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 
-"""Providers: numbers that stay, gateway MAC addresses that are learned once and pinned, and what follows from them."""
+"""Providers: numbers that stay, and what follows from them and from the MAC addresses of their gateways."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._gateways import normalise_mac
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, locate, to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
-LEARN = "learn"
 # Marks an entry that only stands for a row that stays.
 KEPT = "kept"
 # Table 250 is Shorewall's balance; 253 to 255 are the kernel's.
@@ -25,8 +25,6 @@ RESERVED_NUMBERS = (250,)
 # Written by the uplink monitor while an uplink is out.
 VERDICT = "/var/lib/kvmnet/uplinks/init"
 RESERVED_NAMES = ("local", "main", "default", "balance", "unspec")
-
-Neighbour = Callable[[str, str], "str | None"]
 
 
 def known_providers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
@@ -93,42 +91,6 @@ def kept_providers(known: Mapping[str, Mapping[str, Any]], named: Iterable[str])
         for name, options in known.items()
         if name not in listed
     ]
-
-
-def normalise_mac(value: str) -> str:
-    """Return a MAC address with colons, in lower case."""
-    return value.removeprefix("~").replace("-", ":").lower()
-
-
-def resolve_macs(
-    entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]], neighbour: Neighbour
-) -> list[Problem]:
-    """Replace C(learn) by the MAC address: the pinned one of the same gateway, else the one that answers."""
-    problems = []
-    for index, entry in enumerate(entries):
-        given = [str(mac) for mac in entry.get("gateway_mac") or ()]
-        if LEARN in given and not re.fullmatch(r"[\d.]+", str(entry.get("gateway"))):
-            # What is wrong with the gateway is reported as such.
-            given.remove(LEARN)
-        elif LEARN in given:
-            pinned = known.get(str(entry.get("name")), {})
-            mac = (
-                pinned.get("gateway_mac")
-                if all(pinned.get(key) == entry.get(key) for key in ("interface", "gateway"))
-                else None
-            )
-            mac = mac or neighbour(str(entry.get("interface")), str(entry.get("gateway")))
-            if mac is None:
-                variable, place = locate(str(entry.get("origin") or ""), "providers", index)
-                allowed = (
-                    f"the gateway's MAC address: {entry.get('gateway')} does not answer on {entry.get('interface')}, "
-                    "so it cannot be learned; set gateway_mac"
-                )
-                problems.append(Problem(variable, place, "gateway_mac", LEARN, allowed))
-                given.remove(LEARN)
-            given = [mac if item == LEARN and mac else item for item in given]
-        entry["gateway_mac"] = list(dict.fromkeys(normalise_mac(mac) for mac in given))
-    return problems
 
 
 def split_macs(entries: list[dict[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile im
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import Request
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, IPV6, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._providers import Neighbour
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._gateways import Neighbour
 
 
 class InvalidError(Exception):
@@ -86,8 +86,21 @@ def stage_zones(candidate: Candidate, params: Mapping[str, Any], check_mode: boo
     return staging
 
 
-def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bool, neighbour: Neighbour) -> Staging:
+def stage_config(
+    candidate: Candidate,
+    params: Mapping[str, Any],
+    check_mode: bool,
+    neighbour: Neighbour,
+    glance: Neighbour | None = None,
+) -> Staging:
     """Stage every other file.
+
+    Args:
+        candidate: where to.
+        params: the module's parameters.
+        check_mode: whether Shorewall may be missing.
+        neighbour: finds the MAC address of an address on an interface of the host.
+        glance: likewise, but gives up sooner. None: pinned addresses are not looked at.
 
     Raises:
         InvalidError: the input is wrong.
@@ -95,7 +108,7 @@ def stage_config(candidate: Candidate, params: Mapping[str, Any], check_mode: bo
     family = family_of(params)
     _require_installed(check_mode, family)
     staging = Staging(candidate, family)
-    request = Request(staging, params, neighbour)
+    request = Request(staging, params, neighbour, glance or (lambda *_unused: None))
     request.check()
     if request.problems:
         raise InvalidError(request.problems)

@@ -207,7 +207,7 @@ def test_nothing_is_left_to_the_defaults_of_the_role(tmp_path: Path) -> None:
     """But what the inventory itself says: address lists, and who manages the host."""
     found = read(host(tmp_path, ARTICLE))["configuration"]
     options = {*zone_arguments(), *config_arguments()} - {"stage", "run_id", "family", "exclusive"}
-    assert options - set(found) == {"ipsets", "management"}
+    assert options - set(found) == {"ipsets", "management", "repin_gateways"}
     assert set(found) - options == {"zones_exclusive"}
 
 
