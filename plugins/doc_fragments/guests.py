@@ -30,8 +30,8 @@ options:
         type: str
       renamed_from:
         description:
-          - The name that the guest had before. It keeps its disks and, in an inventory, its MAC address, tap and lease,
-            which follow from that name for as long as it stands here.
+          - The name that the guest was made under. It keeps its disks and, in an inventory, its UUID, MAC address, tap
+            and lease, which follow from that name for as long as it stands here, through every other name.
           - A guest that runs gets its new name when it is next stopped, or by a restart.
         type: str
       state:

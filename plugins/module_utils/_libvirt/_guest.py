@@ -83,6 +83,11 @@ class Guest:
     seed: bytes | None
     run: Mapping[str, Any]
 
+    @property
+    def uuid(self) -> str:
+        """Its UUID, given or derived."""
+        return str({**self.defaults, **self.given}["uuid"]).lower()
+
     def values(self, ours: bool) -> dict[str, Any]:
         """Return the wanted options: all of them in a domain we made, in an adopted one those that the record names."""
         wanted = {**self.defaults, **self.given} if ours else {**self.given, "origin": "adopted"}

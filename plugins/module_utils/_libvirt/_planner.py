@@ -64,9 +64,10 @@ class Planner:
     def plan(self, guests: Sequence[Guest], domains: Iterable[Domain], exclusive: bool) -> list[Step]:
         """Return a step for each guest listed and, if the list is exclusive, for each domain of ours that is not."""
         there = {domain.name: domain for domain in domains}
-        steps = [self._step(guest, self._old(guest, there)) for guest in guests]
+        found = [self._old(guest, there) for guest in guests]
+        steps = [self._step(guest, domain) for guest, domain in zip(guests, found, strict=True)]
         if exclusive:
-            listed = {guest.name for guest in guests} | {guest.run["renamed_from"] for guest in guests}
+            listed = {domain.name for domain in found if domain is not None}
             gone = (d for name, d in there.items() if name not in listed and _mark.find(d.root) is not None)
             steps += [self._absent(domain.name, domain, None) for domain in gone]
         self._storage.spare_dependants(steps, there)
@@ -80,8 +81,13 @@ class Planner:
         return self._change(guest, domain)
 
     def _old(self, guest: Guest, there: Mapping[str, Domain]) -> Domain | None:
-        """Return the domain under the name that a guest had before."""
-        old = there.get(guest.run["renamed_from"] or "")
+        """Return the domain of a guest that had another name before, by that name or by what follows from it."""
+        origin = guest.run["renamed_from"]
+        if origin is None:
+            return there.get(guest.name)
+        uuid = guest.uuid
+        same = (domain for name, domain in there.items() if name != guest.name and _uuid(domain) == uuid)
+        old = there.get(origin) or next(same, None)
         if old is not None and guest.name in there:
             allowed = f"the name of no domain once {guest.name} exists; remove {old.name}, or leave this out"
             self._storage.wrong(guest, "renamed_from", old.name, allowed)
@@ -282,6 +288,10 @@ class Planner:
             _mark.put(marked, "disks", _mark.get(root, "disks"))
         if not _mark.same(marked, live):
             step.metadata.append(("mark", _mark.text(marked)))
+
+
+def _uuid(domain: Domain) -> str:
+    return domain.root.findtext("uuid") or ""
 
 
 def _goes_along(guest: Guest, name: str, names: Iterable[str]) -> bool:

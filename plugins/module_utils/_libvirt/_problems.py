@@ -273,9 +273,10 @@ def check_guests(
     problems: list[Problem] = []
     listed = {guest.name: guest for guest in guests}
     taken: dict[tuple[str, str], str] = {}
-    renamed = {guest.run["renamed_from"] for guest in guests}
+    renamed = [guest for guest in guests if guest.run["renamed_from"] is not None]
+    before = {name for guest in renamed for name in (guest.run["renamed_from"], guest.uuid)}
     for domain in domains:
-        if domain.name not in listed and domain.name not in renamed:
+        if domain.name not in listed and not before & {domain.name, text_at(domain.root, "uuid")}:
             taken |= {("mac", mac): f"the domain {domain.name}" for mac in _nics.macs(domain.root)}
             taken[("uuid", text_at(domain.root, "uuid") or "")] = f"the domain {domain.name}"
     for guest in guests:
@@ -283,7 +284,7 @@ def check_guests(
         if guest.state != "absent":
             problems += _check_guest(guest, images, memory_mib)
             problems += _check_order(guest, listed)
-            uses.append(("uuid", str({**guest.defaults, **guest.given}["uuid"])))
+            uses.append(("uuid", guest.uuid))
             uses += [(key, nic[key]) for nic in guest.given.get("nics", []) for key in ("mac", "tap")]
         same_name = ("name", guest.name) in taken
         for key, value in uses:

@@ -203,6 +203,9 @@ class TestRename:
         assert sorted(os.listdir(host.settings["storage"])) == files
         unchanged(host, entry)
 
+        outcome = host.converge({**entry, "name": "newest"}, exclusive=True)
+        assert (outcome.problems, outcome.failures, list(host.backend.persistent)) == ([], {}, ["newest"])
+
     def test_a_running_guest_is_renamed_by_a_restart(self, host, guest):
         host.converge(self.entry(guest, "old"))
         entry = self.entry(guest, "new", renamed_from="old", memory_mib=2048)
