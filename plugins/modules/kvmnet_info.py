@@ -170,7 +170,11 @@ shorewall6:
     problems: []
     leftovers: []
 guests:
-  description: libvirt's domains.
+  description:
+    - libvirt's domains, those of others too. C(options) is each as an entry of M(ursa.kvmnet.kvm_guest) describes it,
+      which takes it back and changes nothing; of a guest that others made it is where its inventory begins.
+      C(not_described) names what an entry has no words for, which M(ursa.kvmnet.kvm_guest) leaves alone.
+    - C(user_data) in C(options) may hold hashes of passwords.
   returned: when gathered
   type: dict
   sample:
@@ -183,6 +187,9 @@ guests:
         memory_mib: 512
         vcpus: 1
         interfaces: [{"tap": "tap-web", "mac": "52:54:56:9c:a6:c3", "type": "ethernet", "bridge": null}]
+        ours: true
+        options: {"name": "web", "state": "running", "memory_mib": 512, "vcpus": 1, "image": "debian-12"}
+        not_described: []
 uplinks:
   description:
     - Shorewall's providers, or where there are none, where the default route leads.

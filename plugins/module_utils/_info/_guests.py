@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of, problems_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import size_mib
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ def describe(domains: Iterable[Domain]) -> list[dict[str, Any]]:
                 "memory_mib": size_mib(root.find("memory")),
                 "vcpus": int(root.findtext("vcpu") or 1),
                 "interfaces": [_interface(element) for element in root.findall("devices/interface")],
+                "ours": _mark.find(domain.root) is not None,
+                "options": (entry := entry_of(domain)),
+                "not_described": problems_of(entry, domain.root),
             }
         )
     return found

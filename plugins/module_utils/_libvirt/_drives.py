@@ -133,7 +133,8 @@ def write_disk(root: Element, path: str | None) -> None:
 def read_disk_format(root: Element) -> str | None:
     """Return the format of the root disk."""
     disk = root_disk(root)
-    return None if disk is None else attribute(disk, "driver", "type")
+    # One that is not declared is raw to libvirt
+    return None if disk is None else attribute(disk, "driver", "type") or "raw"
 
 
 def write_disk_format(root: Element, kind: str | None) -> None:

@@ -82,3 +82,19 @@ def image(label: str, files: Mapping[str, bytes]) -> bytes:
         *(content.ljust(max(1, -(-len(content) // _SECTOR)) * _SECTOR, b"\0") for _name, _where, content in extents),
     ]
     return b"".join(parts)
+
+
+def files_of(content: bytes) -> dict[str, bytes]:
+    """Return the files of an image that image() made; nothing for any other."""
+    files: dict[str, bytes] = {}
+    at = (_ROOTS + 1) * _SECTOR
+    directory = content[at : at + _SECTOR]
+    position = 0
+    while position < len(directory) and directory[position]:
+        record = directory[position : position + directory[position]]
+        where, size = struct.unpack_from("<I", record, 2)[0], struct.unpack_from("<I", record, 10)[0]
+        if not record[25] & 2:
+            name = record[33 : 33 + record[32]].decode("utf-16-be", errors="replace")
+            files[name] = content[where * _SECTOR : where * _SECTOR + size]
+        position += directory[position]
+    return files if content == image("cidata", files) else {}

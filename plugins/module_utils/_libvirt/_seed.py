@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._iso import image
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._iso import files_of, image
 
 USER_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -70,6 +70,17 @@ def seed(
     if network_config:
         files["network-config"] = _json(network_config)
     return image("cidata", files)
+
+
+def options_of(content: bytes) -> dict[str, Any]:
+    """Return the options that make a seed of ours the same again; none for one that others made."""
+    files = files_of(content)
+    try:
+        documents = {name: json.loads(text.decode().removeprefix("#cloud-config\n")) for name, text in files.items()}
+    except ValueError:
+        return {}
+    names = {"user-data": "user_data", "meta-data": "meta_data", "network-config": "network_config"}
+    return {option: documents[name] for name, option in names.items() if name in documents}
 
 
 def digest(content: bytes | None) -> str | None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark, _nics, _xml
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of, problems_of
 
 from ._runs import options_of, unchanged
 
@@ -156,6 +157,15 @@ class TestAdopt:
         assert "/elsewhere/old.raw" in text
         assert root.findtext("vcpu") == "2"
         assert _mark.get(root, "origin") == "adopted"
+        unchanged(host, entry)
+
+    def test_what_is_read_back_of_it_changes_nothing(self, host):
+        host.backend.define(BY_HAND)
+        (domain,) = host.backend.domains()
+        entry = entry_of(domain)
+        assert problems_of(entry, domain.root) == ["network interface 52:54:00:aa:aa:aa"]
+        outcome = host.converge(entry)
+        assert set(options_of(outcome)) == {"origin"}
         unchanged(host, entry)
 
     def test_a_nic_is_taken_over_by_its_mac(self, host):
@@ -379,3 +389,5 @@ def test_what_is_applied_is_not_planned_again(host, entries):
         assert outcome.problems == []
         assert outcome.failures == {}
         unchanged(host, {"name": "web", "image": "tiny", **entry})
+        # What is read back and given again describes the same guest
+        unchanged(host, *(entry_of(domain) for domain in host.backend.domains()))
