@@ -187,6 +187,11 @@ options:
         type: int
         default: 22
 notes:
+  - A list of 32 or more plain addresses in the source or the destination of O(rules), O(mangle), O(conntrack) and
+    O(accounting), or in the source of O(snat), is kept as a set of the kernel if the host has C(ipset). The file names
+    the set; everything that this collection says of the row has the addresses. Other addresses then neither compile
+    nor reload anything. A row that already stands in the file with its addresses stays until they change. Ranges,
+    exclusions, MAC addresses and variables stay in their row, and so do the addresses of O(stoppedrules).
   - Files of older versions that Shorewall ignores or rewrites, such as C(masq) or C(routestopped), are refused. Options
     that are no more are warned about. Both say what took their place.
 seealso:

@@ -32,9 +32,10 @@ class Site:
     Args:
         rules: how many rules it has.
         zones: how many zones, without the firewall itself.
+        addresses: how many addresses one more rule drops.
     """
 
-    def __init__(self, rules: int, zones: int) -> None:
+    def __init__(self, rules: int, zones: int, addresses: int = 0) -> None:
         names = ["net", *(f"z{index}" for index in range(1, zones))]
         self.zones = [
             {"name": name, "interface": "eth0" if name == "net" else f"br{index}"} for index, name in enumerate(names)
@@ -46,6 +47,12 @@ class Site:
             {"source": "all", "dest": "all", "policy": "REJECT", "loglevel": "info"},
         ]
         self.rules = [self._rule(index, zones) for index in range(rules)]
+        self.addresses = [f"203.{high}.{low}.7" for high, low in (divmod(index, 250) for index in range(addresses))]
+        if addresses:
+            self.rules.append(self._drop(self.addresses))
+
+    def _drop(self, addresses: list[str]) -> dict[str, str]:
+        return {"action": "DROP", "source": f"net:{','.join(addresses)}", "dest": "z1", "proto": "tcp", "dport": "443"}
 
     def _rule(self, index: int, zones: int) -> dict[str, str]:
         high, low = divmod(index, 250)
@@ -59,10 +66,13 @@ class Site:
         }
 
     def changed(self) -> Site:
-        """Return the same site with another port in one rule of the middle."""
+        """Return the same site with another address in the long list, or another port in one rule of the middle."""
         other = Site(0, len(self.zones))
         other.rules = [dict(rule) for rule in self.rules]
-        other.rules[len(other.rules) // 2]["dport"] = "7"
+        if self.addresses:
+            other.rules[-1] = self._drop(["203.0.113.9", *self.addresses[1:]])
+        else:
+            other.rules[len(other.rules) // 2]["dport"] = "7"
         return other
 
     def zone_parameters(self) -> dict[str, Any]:

@@ -60,15 +60,19 @@ def config(port: int, **more: Any) -> dict[str, Any]:
     }
 
 
-def commit(wanted: dict[str, Any]) -> dict[str, Any]:
+def commit(wanted: dict[str, Any], family: str = "ipv4") -> dict[str, Any]:
     """Stage, compile and commit as the modules do, and say what the host holds then."""
+    wanted = {**wanted, "family": family}
     compiled: list[int] = []
     compiler = _compile.compile_candidate
     _compile.compile_candidate = lambda *args: compiled.append(1) or compiler(*args)  # type: ignore[func-returns-value]
     candidate, said, empty = Candidate(None, None), "", False
+    plan: list[str] = []
     try:
-        _run.stage_zones(candidate, ZONES, False)
-        _run.compile_and_plan(_run.stage_config(candidate, wanted, False, lambda *_: None))
+        _run.stage_zones(candidate, {**ZONES, "family": family}, False)
+        staging = _run.stage_config(candidate, wanted, False, lambda *_: None)
+        _run.compile_and_plan(staging)
+        plan = staging.plan.lines()
         empty = candidate.empty
         if not empty:
             directory = Path("/etc/.kvmnet/candidate")
@@ -85,6 +89,8 @@ def commit(wanted: dict[str, Any]) -> dict[str, Any]:
         "said": said,
         "empty": empty,
         "compiled": len(compiled),
+        "plan": plan,
+        "steps": [kind for kind, _key in candidate.steps],
         "started": _firewall.firewall_started(),
         "loaded": bool(mark) and _firewall.has_chain(mark),
         "open": [port for port in (22, 2222) if f"--dport {port} " in shell("iptables-save")],
@@ -106,10 +112,15 @@ def boot(*steps: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def links() -> None:
+    """Make the interfaces, and a host before anything was configured."""
     shell("ip link add eth0 type veth peer name peer && ip addr add 198.18.0.1/24 dev eth0 && ip link set eth0 up")
     shell("ip link add br0 type bridge && ip addr add 10.1.0.254/16 dev br0 && ip link set br0 up")
     fresh()
+
+
+def main() -> None:
+    links()
     results = {"first fails": commit(config(22, scripts=FAILS))}
     results["first"] = commit(config(22))
     results["same"] = commit(config(22))

@@ -105,6 +105,82 @@ def test_a_firewall_that_shall_not_start_stays_closed(results: dict[str, dict[st
     assert (results["disabled"]["started"], results["disabled"]["policies"][:2]) == (False, CLOSED)
 
 
+@pytest.fixture(name="lists", scope="module")
+def fixture_lists(bench: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(bench.run_inside(bench.cached_roots()[0], "tests/unit/real_lists.py", {}, 300))
+    return found
+
+
+def test_a_long_list_is_one_set_of_the_kernel(lists: dict[str, Any]) -> None:
+    assert lists["first"]["said"] == ""
+    (members,) = lists["sets"]["first"].values()
+    assert members == sorted(lists["many"])
+    assert lists["first"]["rule set"].count("--match-set") == 2
+    assert "198.51.100." not in lists["first"]["rule set"] + lists["first"]["rules file"]
+    assert "+ rule net:(199 addresses)->$FW DROP: create" in lists["first"]["plan"]
+
+
+def test_the_same_addresses_in_another_order_are_no_change(lists: dict[str, Any]) -> None:
+    assert (lists["same"]["empty"], lists["same"]["plan"]) == (True, [])
+
+
+def test_another_address_compiles_and_reloads_nothing(lists: dict[str, Any]) -> None:
+    swapped = lists["swapped"]
+    assert (swapped["said"], swapped["compiled"], swapped["steps"]) == ("", 0, ["ipset", "ipset-prune"])
+    assert list(lists["sets"]["swapped"].values()) == [sorted(lists["more"])]
+    for what in ("rule set", "rules file", "script"):
+        assert swapped[what] == lists["first"][what]
+    assert swapped["plan"] == [
+        "~ rule net:(200 addresses)->$FW DROP: change",
+        "    source added: - -> [203.0.113.9]",
+        "~ rule net:(200 addresses)->kvm REJECT: change",
+        "    source added: - -> [203.0.113.9]",
+    ]
+
+
+def test_what_is_read_back_has_the_addresses(lists: dict[str, Any]) -> None:
+    rules = lists["adopted"]["configuration"]["rules"]
+    assert [rule["source"].count(",") for rule in rules] == [199, 199, 0]
+    assert (lists["adopted"]["problems"], lists["adopted"]["notes"]) == ([], [])
+
+
+def test_going_back_brings_the_addresses_back(lists: dict[str, Any]) -> None:
+    assert lists["sets"]["back"] == lists["sets"]["first"]
+    assert (lists["back again"]["empty"], lists["back again"]["compiled"]) == (True, 0)
+
+
+@pytest.mark.parametrize("name", ["mended", "refused", "fails"])
+def test_the_kernel_holds_the_list_again_whatever_happened_to_it(lists: dict[str, Any], name: str) -> None:
+    assert lists["sets"][name] == lists["sets"]["first"]
+    assert bool(lists[name]["said"]) is (name != "mended")
+
+
+def test_another_list_is_another_set_and_a_short_one_is_none(lists: dict[str, Any]) -> None:
+    assert lists["other list"]["said"] == lists["short"]["said"] == ""
+    assert sorted(len(members) for members in lists["sets"]["other list"].values()) == [60, 200]
+    assert lists["sets"]["short"] == {}
+    assert lists["short"]["rule set"].count("-s 198.51.100.") == 6
+
+
+def test_every_column_that_may_hold_a_set_takes_one(lists: dict[str, Any]) -> None:
+    found = lists["everywhere"]
+    assert (found["said"], found["loaded"]) == ("", True)
+    assert list(lists["sets"]["everywhere"].values()) == [sorted(lists["many"])]
+    assert found["match sets"] == 4
+
+
+def test_the_lists_are_there_when_the_host_starts(lists: dict[str, Any]) -> None:
+    assert lists["boot"] == "0"
+    assert list(lists["sets"]["boot"].values()) == [sorted(lists["many"])]
+
+
+def test_ipv6_has_sets_of_its_own(lists: dict[str, Any]) -> None:
+    assert (lists["ipv6"]["said"], lists["ipv6"]["compiled"]) == ("", 1)
+    assert "+ rule net:(59 addresses)->$FW DROP: create" in lists["ipv6"]["plan"]
+    sizes = {name[:8]: len(members) for name, members in lists["sets"]["ipv6"].items()}
+    assert sizes == {"kvmnet4_": 199, "kvmnet6_": 59}
+
+
 @pytest.mark.parametrize(("rules", "zones", "level"), [(1100, 2, "15"), (60, 21, "7")])
 def test_less_effort_of_the_compiler_gives_the_same_verdicts(bench: Any, rules: int, zones: int, level: str) -> None:
     site = bench.Site(rules, zones)

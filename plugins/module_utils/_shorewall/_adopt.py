@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _boot, _conf, _leftovers
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _boot, _conf, _ipsets, _leftovers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import BLOCK, FILE_NAME, ROW_FILES
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, remark_unsure
@@ -130,8 +130,7 @@ class _Reader:
         return options
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
-        document = self.staging.document(name)
-        rows = [to_options(document.spec, row) for row in document.rows]
+        rows = [to_options(self.staging.files[name], row) for row in self.staging.rows(name)]
         if name == "providers":
             return [
                 row | {"gateway_mac": [normalise_mac(row["gateway_mac"])]} if "gateway_mac" in row else row
@@ -190,11 +189,12 @@ class _Reader:
         scripts = {}
         for option, name in SCRIPTS.items():
             text = self._content(name) or ""
-            rest = _conf.set_block(text, BLOCK, "")
-            found = re.search(rf"(?ms)^{re.escape(_conf.BLOCK_BEGIN.format(name=BLOCK))}\n(.*?)^# END", text)
-            # What the module adds by itself is not the user's, unless it would add it elsewhere.
-            if found and _conf.set_block(rest, BLOCK, found[1]) == text:
-                text = rest
+            for block in (_ipsets.BLOCK, BLOCK):
+                rest = _conf.set_block(text, block, "")
+                found = re.search(rf"(?ms)^{re.escape(_conf.BLOCK_BEGIN.format(name=block))}\n(.*?)^# END", text)
+                # What the module adds by itself is not the user's, unless it would add it elsewhere.
+                if found and _conf.set_block(rest, block, found[1]) == text:
+                    text = rest
             if text and text != self._delivered(name):
                 scripts[option] = text
         return scripts

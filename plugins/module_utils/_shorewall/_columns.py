@@ -12,16 +12,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 # What no value may contain: Shorewall gives each of these a meaning of its own, at any place of a line.
 _FORBIDDEN = re.compile(r"[\s#;\"'`\\]|[^\x20-\x7e]|(?<![@%&$])\{|(?<!\w)\}")
 # The options that a row has besides its columns.
 RESERVED = frozenset({"section", "comment", "matches", "origin", "state", "before", "after"})
+# Most of what is ever written; nothing of it means anything to Shorewall.
+_HARMLESS = re.compile(r"[\w.:/,+=$@%&!~<>*^|?\[\]-]*", re.ASCII)
 _INNERMOST = re.compile(r"\([^()]*\)")
 
 
 def is_expressible(value: str) -> bool:
     """Whether a value can stand in a column; single blanks can inside parentheses, which have to match."""
+    if _HARMLESS.fullmatch(value):
+        return True
     if not _FORBIDDEN.search(value) and "(" not in value and ")" not in value:
         return True
     count = 1
@@ -229,6 +234,11 @@ class FileSpec:
             strangers = {name for name in listed if not name.startswith("+")} - {column.name for column in self.columns}
             if strangers or number_ == self.file_format:
                 yield f"?FORMAT {number_} contradicts the columns: {', '.join(sorted(strangers))}"
+
+    @cached_property
+    def defaults(self) -> tuple[tuple[str, str], ...]:
+        """The columns' names with what Shorewall takes when they are left out."""
+        return tuple((column.name, column.default) for column in self.columns)
 
     def layout(self, number_: int) -> tuple[str, ...]:
         """Return the names of the columns under a C(?FORMAT)."""

@@ -22,8 +22,12 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain, rules_mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _ipsets, _twin, _verified
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import number_rows, parse, render_row
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import (
+    Document,
+    number_rows,
+    parse,
+    render_row,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import FAMILIES, IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._host import lost_routing
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._remedies import remedy
@@ -159,7 +163,7 @@ def _has_set(candidate: Candidate, warning: str, family: Family) -> bool:
     if found is None:
         return False
     content = (candidate.read(_ipsets.path_of(family)) or b"").decode(errors="replace")
-    return found["name"] in _ipsets.parse(content) or _ipsets.in_kernel(found["name"]) is not None
+    return found["name"] in _ipsets.parse(content) or found["name"] in _ipsets.in_kernel()
 
 
 def _check_syntax(script: Path, directory: Path, family: Family) -> None:
@@ -237,11 +241,11 @@ def origins(candidate: Candidate, family: Family = IPV4) -> dict[tuple[str, int]
     return result
 
 
-def note_origins(spec: FileSpec, text: str, wanted: Iterable[tuple[object, str]]) -> list[str]:
+def note_origins(document: Document, wanted: Iterable[tuple[object, str]]) -> list[str]:
     """Return the notes that let a later compiler error name the inventory key: one for each line of a row with one."""
     by_row = {row: origin for row, origin in wanted if origin}
-    rows = number_rows(parse(spec, text))
-    return [f"{spec.name}:{number}:{by_row[row]}" for number, row in rows.items() if row in by_row]
+    rows = number_rows(document)
+    return [f"{document.spec.name}:{number}:{by_row[row]}" for number, row in rows.items() if row in by_row]
 
 
 def _drift(candidate: Candidate, family: Family) -> str:

@@ -25,10 +25,12 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
     _providers,
     _settings,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import PLACES, is_long
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import POSTCOMPILE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, decode
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._gateways import Neighbour, resolve_macs
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._lists import is_derived, named_in
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES, OBSOLETE, SCRIPTS
 
@@ -206,6 +208,7 @@ class Request:
     def stage(self) -> None:
         """Write everything into the candidate."""
         staging, candidate, family = self.staging, self.staging.candidate, self.staging.family
+        staging.lists.enabled = self._can_have_sets()
         for name, rows in self.rows.items():
             staging.stage_rows(name, rows, not self.exclusive, self.glued[name])
         if self.settings:
@@ -221,11 +224,12 @@ class Request:
             body = _providers.init_block(self.providers, rest) if self.params.get("pin_gateways", True) else ""
             body += _providers.verdict_block(self.providers) if self.params.get("follow_monitor") else ""
             scripts["init"] = _conf.set_block(init, BLOCK, body)
-        if self.sets is not None:
-            _ipsets.stage(candidate, staging.plan, self.sets, family)
+        sets = self._all_sets()
+        if sets is not None:
+            _ipsets.stage(candidate, staging.plan, sets, family)
             init = scripts.get("init")
             init = decode(candidate.read(f"{family.config}/init")) if init is None else init
-            scripts["init"] = _conf.set_block(init, _ipsets.BLOCK, _ipsets.init_block(self.sets, family))
+            scripts["init"] = _conf.set_block(init, _ipsets.BLOCK, _ipsets.init_block(sets, family))
         for option, name in SCRIPTS.items():
             if scripts.get(option) is not None:
                 staging.stage_text(f"{family.config}/{name}", "script", name, scripts[option])
@@ -247,6 +251,30 @@ class Request:
             # Debian 13 ships it elsewhere; Shorewall fills in the providers' names only where the file exists.
             staging.stage_text(RT_TABLES, "file", RT_TABLES, "# Tables of Shorewall's providers\n")
 
+    def _can_have_sets(self) -> bool:
+        """Whether long lists in rows can be sets of the kernel; asks the host only where there are any."""
+        if self._setting("SAVE_IPSETS", "No") not in ("", "No"):
+            return False
+        long = any(
+            is_long(row.get(column)) for name in PLACES for row in self.rows.get(name, ()) for column in PLACES[name]
+        )
+        return long and _ipsets.usable()
+
+    def _all_sets(self) -> _ipsets.Sets | None:
+        """Return the lists that have names and those that rows hold, or None where there are none to manage."""
+        staging, family = self.staging, self.staging.family
+        lists, named = staging.lists, self.sets
+        every = {**lists.known, **lists.staged, **lists.chosen}
+        if named is None:
+            if not every:
+                return None
+            have = _ipsets.read_file(staging.candidate.read, family)
+            named = {name: members for name, members in have.items() if not is_derived(name)}
+        used: set[str] = set()
+        for name in PLACES if every else ():
+            used |= named_in(decode(staging.candidate.read(f"{family.config}/{name}")))
+        return {**named, **{name: list(every[name]) for name in sorted(used & every.keys())}}
+
     def _setting(self, name: str, default: str) -> str:
         """Return what a setting will be."""
         candidate, family = self.staging.candidate, self.staging.family
@@ -259,7 +287,7 @@ class Request:
         if "OPTIMIZE" in self.settings:
             return
         current = self._setting("OPTIMIZE", "")
-        rows = self.rows["rules"] if "rules" in self.rows else staging.rows("rules")
+        rows = staging.written["rules"] if "rules" in staging.written else staging.document("rules").rows
         count = _optimize.count_rules((row.get("source"), row.get("dest")) for row in rows)
         level = _optimize.choose(current, count, len(staging.rows("zones")))
         if current and level != current:

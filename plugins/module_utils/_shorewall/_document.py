@@ -36,7 +36,7 @@ class State:
     @property
     def is_known(self) -> bool:
         """Whether a row that stands here can be understood."""
-        return None not in (self.file_format, self.section, self.comment)
+        return self.file_format is not None and self.section is not None and self.comment is not None
 
     def merged(self, other: State) -> State:
         """Return what is known whichever of two ways the compiler came."""
@@ -122,6 +122,9 @@ class _Reader:
     def read(self, piece: _syntax.Piece) -> Line:
         """Read one logical line."""
         before, nested = self.state, bool(self.blocks) or self.script
+        if not nested and piece.is_plain and self.state.is_known and not _syntax.FOREIGN.match(piece.content + " "):
+            row = self._read_row(piece.content)
+            return Line(piece.raw, piece.number, piece.last, before, self.state, row=row, lost=row is None)
         for word, rest in piece.directives:
             self._obey(word, rest)
         line = Line(piece.raw, piece.number, piece.last, before, before, nested=nested)

@@ -8,15 +8,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _conf, _ipsets
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import PLACES
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import FileSpec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import note_origins
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, parse
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import Document, by_section, parse
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._edit import converge
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._leftovers import Leftover
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, plan_rows
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._lists import Lists, is_derived
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, label_of, plan_rows
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
 
@@ -39,6 +44,17 @@ def remark_unsure(path: str, document: Document) -> str:
     )
 
 
+def _derived(sets: _ipsets.Sets) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(members) for name, members in sets.items() if is_derived(name)}
+
+
+def _rewritten(spec: FileSpec, have: list[Row], want: list[Row], shown: list[Row]) -> Iterator[Change]:
+    """Yield the rows whose lists are written in another form."""
+    for old, new, row in zip(have, want, by_section(spec, shown), strict=True):
+        if old != new:
+            yield Change("change", spec.noun, label_of(spec, row), note="its addresses are kept in another form")
+
+
 class Staging:
     """What one module does to the files of the candidate, and the plan of it."""
 
@@ -52,14 +68,30 @@ class Staging:
         self.remarks: list[str] = []
         self.files_changed = False
         self.routing = False
+        # The rows of the files that were staged, as they are written.
+        self.written: dict[str, list[Row]] = {}
+        self._parsed: dict[str, Document] = {}
+        known, staged = (_derived(_ipsets.read_file(read, family)) for read in (candidate.live, candidate.read))
+        self.lists = Lists(family.version, known, staged=staged)
+        for name in PLACES if self.lists.known else ():
+            path = f"{family.config}/{name}"
+            self.lists.note_users(self.files[name], self._parse(name, candidate.live(path)).rows)
+
+    def _parse(self, name: str, content: bytes | None) -> Document:
+        """Read a file, or take what was read of the same text before."""
+        text = decode(content)
+        have = self._parsed.get(name)
+        if have is None or have.text != text:
+            have = self._parsed[name] = parse(self.files[name], text)
+        return have
 
     def document(self, name: str) -> Document:
-        """Return a file of rows as it will be."""
-        return parse(self.files[name], decode(self.candidate.read(f"{self.family.config}/{name}")))
+        """Return a file of rows as it will be, with sets in the place of long lists."""
+        return self._parse(name, self.candidate.read(f"{self.family.config}/{name}"))
 
     def rows(self, name: str) -> list[Row]:
-        """Return the rows of a file as they will be."""
-        return self.document(name).rows
+        """Return the rows of a file as they will be, with all their addresses."""
+        return [self.lists.expand(self.files[name], row) for row in self.document(name).rows]
 
     def stage_rows(self, name: str, rows: list[Row], keep_lost: bool = False, glued: list[Row] | None = None) -> None:
         """Make a file hold exactly these rows; a file that says the same already is left as it is.
@@ -72,20 +104,28 @@ class Staging:
         """
         spec, path = self.files[name], f"{self.family.config}/{name}"
         live = self.candidate.live(path)
-        document = parse(spec, decode(live))
+        document = self._parse(name, live)
         if keep_lost and document.unsure:
             self.remarks.append(remark_unsure(path, document))
+        before = [self.lists.expand(spec, row) for row in document.rows]
+        literal = (row for row, shown in zip(document.rows, before, strict=True) if row is shown)
+        written = self.lists.compact(spec, rows, literal)
+        ids = {id(row) for row in glued or ()}
+        glued = [row for row, given in zip(written, rows, strict=True) if id(given) in ids]
         changes = [Change("delete", spec.noun, " ".join(line.text.split())) for line in document.lost if not keep_lost]
-        changes += plan_rows(spec, document.rows, rows)
+        changes += plan_rows(spec, before, rows)
+        if not changes and document.rows != by_section(spec, written) and before == by_section(spec, rows):
+            changes += _rewritten(spec, document.rows, by_section(spec, written), rows)
         for change in changes:
             self.plan.add(change)
+        self.written[name] = rows = written
         if live is None and not rows:
             self.candidate.remove(path)
             return
-        text = converge(document, rows, keep_lost, glued or ()) if changes else document.text
+        text = converge(document, rows, keep_lost, glued) if changes else document.text
         self._put(path, text, routing=spec.routing)
         self.notes += note_origins(
-            spec, text, [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]
+            self._parse(name, encode(text)), [(row, row.origin or f"{name}[{index}]") for index, row in enumerate(rows)]
         )
 
     def stage_assignments(self, path: str, kind: str, wanted: dict[str, str], template: str = "") -> None:

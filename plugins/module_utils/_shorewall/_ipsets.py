@@ -12,15 +12,16 @@ the two, so that a packet meets the old list or the new one. The C(init) script 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import in_order, read_address
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._lists import is_derived
 
 Sets = dict[str, list[str]]
 
@@ -47,14 +48,16 @@ def read_sets(entries: Iterable[Mapping[str, Any]], family: Family) -> tuple[Set
     problems = []
     for index, entry in enumerate(entries):
         name = str(entry.get("name") or "")
-        if not _NAME.fullmatch(name) or name == _scratch(family):
-            allowed = "a letter, then letters, digits, underscores and dashes, 31 at most"
+        if not _NAME.fullmatch(name) or name == _scratch(family) or is_derived(name):
+            allowed = (
+                "a letter, then letters, digits, underscores and dashes, 31 at most; kvmnet4_ and kvmnet6_ are taken"
+            )
             problems.append(Problem("ipsets", index, "name", name, allowed))
         elif name in sets:
             problems.append(Problem("ipsets", index, "name", name, "a name of its own"))
         members = set()
         for value in entry.get("entries") or ():
-            network = _network(str(value), family.version)
+            network = read_address(str(value), family.version)
             if network is None:
                 allowed = (
                     f"IPv{family.version} addresses and networks without host bits, none of them the whole Internet"
@@ -62,21 +65,8 @@ def read_sets(entries: Iterable[Mapping[str, Any]], family: Family) -> tuple[Set
                 problems.append(Problem("ipsets", index, "entries", value, allowed))
             else:
                 members.add(network)
-        sets[name] = [_member(network) for network in sorted(members, key=lambda one: (int(one[0]), one.prefixlen))]
+        sets[name] = list(in_order(members))
     return sets, problems
-
-
-def _network(text: str, version: int) -> Any:
-    try:
-        network = ipaddress.ip_network(text)
-    except ValueError:
-        return None
-    # The kernel's sets have no place for a network of all addresses.
-    return network if network.version == version and network.prefixlen else None
-
-
-def _member(network: Any) -> str:
-    return str(network[0]) if network.prefixlen == network.max_prefixlen else str(network)
 
 
 def render(sets: Sets, family: Family) -> str:
@@ -114,21 +104,39 @@ def init_block(sets: Sets, family: Family) -> str:
     )
 
 
-def in_kernel(name: str) -> list[str] | None:
-    """Return the members of a set as the kernel has them, or None when it has no such set."""
+def usable() -> bool:
+    """Whether this host can have sets."""
     try:
-        done = subprocess.run(["ipset", "save", name], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["ipset", "list", "-n"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode:
-        return None
-    return [found["entry"] for line in done.stdout.splitlines() if (found := _ADD.match(line))]
+        return False
+    return done.returncode == 0
+
+
+def in_kernel() -> Sets:
+    """Return the sets of the kernel with their members, as far as it says them."""
+    try:
+        done = subprocess.run(["ipset", "save"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    sets: Sets = {}
+    for line in done.stdout.splitlines() if done.returncode == 0 else ():
+        if line.startswith("create "):
+            sets[line.split()[1]] = []
+        elif found := _ADD.match(line):
+            sets[found["set"]].append(found["entry"])
+    return sets
+
+
+def read_file(read: Callable[[str], bytes | None], family: Family) -> Sets:
+    """Return the sets of a firewall's file, by a candidate's way to read files."""
+    return parse((read(path_of(family)) or b"").decode(errors="replace"))
 
 
 def stage(candidate: Candidate, plan: Plan, sets: Sets, family: Family) -> None:
     """Stage the sets of a firewall, and the steps that load them before its rules and drop the others after."""
     path = path_of(family)
-    live = parse((candidate.live(path) or b"").decode(errors="replace"))
+    live = read_file(candidate.live, family)
     changes = list(_compare(live, sets))
     for change in changes:
         plan.add(change)
@@ -137,22 +145,26 @@ def stage(candidate: Candidate, plan: Plan, sets: Sets, family: Family) -> None:
     else:
         candidate.remove(path)
     order = family.step[2]
-    if changes:
+    if changes or live != sets:
         names = sorted({*live, *sets})
         candidate.step("ipset", path, order - 3, names=names)
         candidate.step("ipset-prune", path, order + 3, names=names)
 
 
 def _compare(live: Sets, sets: Sets) -> Iterator[Change]:
+    """Yield the changes of the lists that have names; what others stand for is said by the rows."""
+    loaded = in_kernel() if sets else {}
     for name, members in sets.items():
-        if name not in live:
-            yield Change("create", "address list", name, {"entries": (None, len(members))})
+        if name in live and live[name] == members:
+            if set(loaded.get(name, ())) != set(members) or name not in loaded:
+                yield Change("change", "address list", name, note="load, since the kernel holds another one")
+        elif is_derived(name):
             continue
-        loaded = in_kernel(name)
-        added, removed = set(members) - set(live[name]), set(live[name]) - set(members)
-        if added or removed:
+        elif name not in live:
+            yield Change("create", "address list", name, {"entries": (None, len(members))})
+        else:
+            added, removed = set(members) - set(live[name]), set(live[name]) - set(members)
             yield Change("change", "address list", name, {"added": (None, len(added)), "removed": (None, len(removed))})
-        elif loaded is None or set(loaded) != set(members):
-            yield Change("change", "address list", name, note="load, since the kernel holds another one")
     for name in live.keys() - sets.keys():
-        yield Change("delete", "address list", name)
+        if not is_derived(name):
+            yield Change("delete", "address list", name)

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem, compare
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _syntax
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import (
+    PLACES,
+    brief,
+    is_long,
+    mask,
+    normalise,
+    show,
+    take_apart,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns import Column, FileSpec
 
 # Options of a row that are no columns.
@@ -44,16 +53,20 @@ class Row:
 
     def get(self, column: str) -> str:
         """Return a column's text, or an empty string."""
-        return dict(self.values).get(column, "")
+        for name, text in self.values:
+            if name == column:
+                return text
+        return ""
 
 
 def make_row(spec: FileSpec, texts: Mapping[str, str], **attributes: str) -> Row:
     """Build a row from the texts of its columns; what is empty or the default is left out."""
     values = tuple(
-        (column.name, texts[column.name])
-        for column in spec.columns
-        if texts.get(column.name, "-") not in ("-", "", column.default)
+        (name, text) for name, default in spec.defaults if (text := texts.get(name, "-")) not in ("-", "", default)
     )
+    places = PLACES.get(spec.name, ())
+    if places and any(name in places and is_long(text) for name, text in values):
+        values = tuple((name, normalise(text) if name in places else text) for name, text in values)
     return Row(values, **attributes)
 
 
@@ -119,10 +132,15 @@ def read_entry(spec: FileSpec, entry: Mapping[str, Any], index: int, option: str
     problems = []
     texts = {}
     for column in spec.columns:
+        if not column.required and all(entry.get(name) is None for name, _unused in column.fields):
+            texts[column.name] = ""
+            continue
         for name, kind in column.fields:
-            wrong = [value for value in _elements(entry.get(name)) if not kind.is_right(value)]
-            problems += [Problem(variable, place, name, value, kind.allowed) for value in wrong]
-            if not kind.is_list and len(_elements(entry.get(name))) > 1:
+            values = _elements(entry.get(name))
+            problems += [
+                Problem(variable, place, name, value, kind.allowed) for value in values if not kind.is_right(value)
+            ]
+            if not kind.is_list and len(values) > 1:
                 problems.append(Problem(variable, place, name, entry[name], kind.allowed))
         texts[column.name] = _join(column, entry)
         first, kind = column.fields[0]
@@ -207,7 +225,7 @@ def label_of(spec: FileSpec, row: Row) -> str:
 
 
 def _show(value: Any) -> str:
-    return ",".join(value) if isinstance(value, list) else str("-" if value is None else value)
+    return brief(",".join(value) if isinstance(value, list) else str("-" if value is None else value))
 
 
 def _options(spec: FileSpec, row: Row) -> dict[str, object]:
@@ -221,7 +239,8 @@ def plan_rows(spec: FileSpec, have: list[Row], want: list[Row]) -> list[Change]:
         return _plan_by_key(spec, dict(zip(keys, have, strict=True)), {key_of(spec, row): row for row in want})
     gone = Counter(have) - Counter(want)
     new = Counter(want) - Counter(have)
-    changes = [Change("delete", spec.noun, label_of(spec, row)) for row in gone.elements()]
+    changes = list(_plan_lists(spec, gone, new))
+    changes += [Change("delete", spec.noun, label_of(spec, row)) for row in gone.elements()]
     for row in new.elements():
         changes.append(
             Change(
@@ -234,6 +253,40 @@ def plan_rows(spec: FileSpec, have: list[Row], want: list[Row]) -> list[Change]:
     if not changes and spec.ordered and have != want:
         changes.append(_moved(spec, [label_of(spec, row) for row in have], [label_of(spec, row) for row in want]))
     return changes
+
+
+def _plan_lists(spec: FileSpec, gone: Counter[Row], new: Counter[Row]) -> Iterator[Change]:
+    """Take out of both those that differ in nothing but the addresses of a long list, and say which these are."""
+    places = PLACES.get(spec.name, ())
+    long = [row for row in (*gone, *new) if any(is_long(row.get(column)) for column in places)]
+    if not long:
+        return
+
+    def about(row: Row) -> Row:
+        return replace(row, values=tuple((name, mask(text) if name in places else text) for name, text in row.values))
+
+    wanted = {about(row) for row in long}
+    before: dict[Row, list[Row]] = {}
+    for row in gone.elements():
+        if (pattern := about(row)) in wanted:
+            before.setdefault(pattern, []).append(row)
+    for row in list(new.elements()):
+        others = before.get(about(row))
+        if not others:
+            continue
+        other = others.pop(0)
+        gone[other] -= 1
+        new[row] -= 1
+        options: dict[str, tuple[object, object]] = {}
+        for column in places:
+            old, now = take_apart(other.get(column)), take_apart(row.get(column))
+            if old is None or now is None or old[1] == now[1]:
+                continue
+            name = column if len(places) > 1 else "list"
+            for word, some, known in (("added", now[1], set(old[1])), ("removed", old[1], set(now[1]))):
+                if found := [one for one in some if one not in known]:
+                    options[f"{name} {word}"] = (None, show(found))
+        yield Change("change", spec.noun, label_of(spec, row), options)
 
 
 def _rest(spec: FileSpec, row: Row) -> dict[str, object]:

@@ -23,6 +23,10 @@ _DIRECTIVE = re.compile(
 )
 _COMMENT = re.compile(r"\s*#.*", re.ASCII | re.DOTALL)
 _CONTINUED_COMMENT = re.compile(r"\\\s*#", re.ASCII)
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_PLAIN_LINE = re.compile(r"[\w \t.:/,+=$@%&!~<>*^|\[\]-]*\n?", re.ASCII)
+# Nothing here but columns.
+_PLAIN = re.compile(r"[\w \t.:/,+=$@%&!~<>*^|\[\]-]*", re.ASCII)
 _WORD = re.compile(r"[^ \t\n\r\f\v]+")
 _PAIRS = re.compile(r"(?P<columns>\s*|.*[^&@%$])\{(?P<pairs>.*)\}", re.ASCII | re.DOTALL)
 _PAIR = re.compile(r"(?P<key>\w+)(?:=>?|:)(?P<value>.+)", re.ASCII | re.DOTALL)
@@ -45,6 +49,7 @@ class Piece:
         directives: those that are obeyed line by line; more than one, or one beside content, only if they stand in
             the middle of a continued line.
         unfinished: the file ends where a line should follow; the compiler does not see it.
+        is_plain: it is one line of columns and nothing else.
     """
 
     number: int
@@ -53,12 +58,17 @@ class Piece:
     last: int = 0
     directives: list[tuple[str, str]] = field(default_factory=list)
     unfinished: bool = False
+    is_plain: bool = False
 
 
 def pieces(text: str) -> Iterator[Piece]:
     """Take a file apart; the raw texts together are the file."""
     piece: Piece | None = None
-    for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
+    for number, line in enumerate(_LINE.findall(text), 1):
+        if piece is None and _PLAIN_LINE.fullmatch(line):
+            content = line.rstrip(BLANKS)
+            yield Piece(number, line, content, number, is_plain=bool(content))
+            continue
         piece = piece or Piece(number)
         body = line.removesuffix("\n")
         piece.raw += line
@@ -108,6 +118,8 @@ class Cells:
 def split_row(content: str, has_inline: bool) -> Cells | None:
     """Take a row apart, or return nothing for one that the compiler refuses."""
     inline = ""
+    if _PLAIN.fullmatch(content):
+        return Cells(tuple(content.split()), (), "")
     if re.search(r"[^\s\x20-\x7e]", content, re.ASCII):
         return None
     if has_inline:

@@ -229,7 +229,7 @@ class TestExplain:
         candidate.put("/etc/shorewall/rules", RULES)
         rows = parse(FILES["rules"], RULES).rows
         origins: list[tuple[Any, str]] = [(rows[0], ""), (rows[1], "kvmnet_rules[2]")]
-        candidate.step("shorewall", "shorewall", 60, origins=note_origins(FILES["rules"], RULES, origins))
+        candidate.step("shorewall", "shorewall", 60, origins=note_origins(parse(FILES["rules"], RULES), origins))
         return candidate
 
     def test_names_the_inventory_key_and_the_row(self, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def fixture_root(tmp_path: Path) -> Path:
 @pytest.fixture(name="kernel")
 def fixture_kernel(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     kernel: dict[str, list[str]] = {}
-    monkeypatch.setattr(_ipsets, "in_kernel", kernel.get)
+    monkeypatch.setattr(_ipsets, "in_kernel", lambda: kernel)
     return kernel
 
 
