@@ -160,11 +160,13 @@ class TestAdopt:
         unchanged(host, entry)
 
     def test_what_is_read_back_of_it_changes_nothing(self, host):
-        host.backend.define(BY_HAND)
+        (host.path / "old.raw").write_bytes(bytes(1 << 20))
+        host.backend.define(BY_HAND.replace("/elsewhere", str(host.path)))
         (domain,) = host.backend.domains()
         entry = entry_of(domain)
         assert problems_of(entry, domain.root) == ["network interface 52:54:00:aa:aa:aa"]
         outcome = host.converge(entry)
+        assert outcome.problems == []
         assert set(options_of(outcome)) == {"origin"}
         unchanged(host, entry)
 
