@@ -61,6 +61,8 @@ def _end(row: Row, key: str, known: list[str], lists: list[str] | None = None) -
         return (
             (End(zone, listed=True), "") if rest[1:] in (lists or []) else (None, _list_allowed(rest[1:], lists or []))
         )
+    if "," in rest:
+        return _several(zone, rest)
     found = _BRACKETED.fullmatch(rest)
     address, colon, port = (found[1] + (found[2] or ""), found[3], found[4]) if found else rest.partition(":")
     try:
@@ -69,6 +71,22 @@ def _end(row: Row, key: str, known: list[str], lists: list[str] | None = None) -
         return End(zone, t.ANY_NETWORK.read(address), t.PORT.read(port) if colon else None), ""
     except t.WrongError as wrong:
         return None, f"zone, zone:address or zone:address:port, with {wrong}"
+
+
+def _several(zone: str, text: str) -> tuple[End | None, str]:
+    """Return what an end with several addresses says: they are compared with as a list of `kvmnet_address_lists` is."""
+    versions = set()
+    for part in text.split(","):
+        found = _BRACKETED.fullmatch(part)
+        try:
+            if ":" in part and (found is None or found[3]):
+                raise t.WrongError("IPv6 addresses in brackets, and no port")
+            versions.add(t.ANY_NETWORK.read(found[1] + (found[2] or "") if found else part).version)
+        except t.WrongError as wrong:
+            return None, f"zone:address,address without blanks, with {wrong}"
+    if len(versions) > 1:
+        return None, "addresses of one version of IP: both stand in a list of kvmnet_address_lists, or in two rules"
+    return End(zone, listed=True), ""
 
 
 def _list_allowed(name: str, lists: list[str]) -> str:

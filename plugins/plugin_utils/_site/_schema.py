@@ -202,8 +202,8 @@ RULES = Table(
         Key(
             "from",
             t.STRING,
-            "Zone, or zone and address or list of `kvmnet_address_lists`: `net`, `loc:172.20.1.107`, "
-            "`loc:172.20.1.0/24`, `net:+friends`.",
+            "Zone, or zone and addresses or list of `kvmnet_address_lists`: `net`, `loc:172.20.1.107`, "
+            "`loc:172.20.1.0/24,172.20.2.7`, `net:+friends`.",
             required=True,
         ),
         Key(

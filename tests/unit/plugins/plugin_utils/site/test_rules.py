@@ -190,6 +190,30 @@ RULES: list[tuple[str, Change, str, str]] = [
         "policies[0].from",
         "after + a name",
     ),
+    (
+        "wrong one of several addresses",
+        lambda v: v["kvmnet_rules"][1].update({"from": "loc:10.10.12.7,10.10.12.999"}),
+        "rules[1].from",
+        "zone:address,address without blanks",
+    ),
+    (
+        "addresses of both versions",
+        lambda v: v["kvmnet_rules"][1].update({"from": "loc:10.10.12.7,[2001:db8::1]"}),
+        "rules[1].from",
+        "of one version of IP",
+    ),
+    (
+        "port behind several addresses",
+        lambda v: v["kvmnet_rules"][1].update({"from": "loc:10.10.12.7,10.10.12.8:80"}),
+        "rules[1].from",
+        "no port",
+    ),
+    (
+        "DNAT to several addresses",
+        lambda v: v["kvmnet_rules"][0].update(to="dmz:10.10.11.1,10.10.11.2"),
+        "rules[0].to",
+        "of one machine",
+    ),
     ("list twice", lambda v: v.update(kvmnet_address_lists=FRIENDS * 2), "address_lists[1].name", "address_lists[0]"),
     (
         "everybody in a list",
