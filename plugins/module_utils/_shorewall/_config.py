@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import (
     _boot,
     _checks,
@@ -42,6 +42,10 @@ _RP_FILTER = re.compile(r"^\s*-?\s*net[./]ipv4[./]conf[./](?P<name>\S+?)[./]rp_f
 # Not what an editor or the package manager leaves behind: Shorewall never reads that.
 FILE_NAME = re.compile(r"(?!.*(?:^|/)\.)[\w.+-]+(?:/[\w.+-]+)*(?<!\.bak)(?<!\.annotated)")
 BLOCK = "gateways of shared interfaces"
+# After the firewall, or what is dropped would come back with its old mark.
+ORDER_FORGET = 66
+# Nothing to drop is no failure, but its status says 1; without the program they end by themselves, later.
+_FORGET = 'command -v conntrack > /dev/null || exit 0; conntrack -D -f "$1" --mark "$2" > /dev/null 2>&1; [ $? -le 1 ]'
 
 
 class Request:
@@ -224,6 +228,7 @@ class Request:
             body = _providers.init_block(self.providers, rest) if self.params.get("pin_gateways", True) else ""
             body += _providers.verdict_block(self.providers) if self.params.get("follow_monitor") else ""
             scripts["init"] = _conf.set_block(init, BLOCK, body)
+            self._forget_connections()
         sets = self._all_sets()
         if sets is not None:
             _ipsets.stage(candidate, staging.plan, sets, family)
@@ -274,6 +279,15 @@ class Request:
         for name in PLACES if every else ():
             used |= named_in(decode(staging.candidate.read(f"{family.config}/{name}")))
         return {**named, **{name: list(every[name]) for name in sorted(used & every.keys())}}
+
+    def _forget_connections(self) -> None:
+        """Drop connections whose mark would send them to another provider, or to none: they can only begin again."""
+        staging = self.staging
+        staging.remarks += _providers.renumbered(self.before, self.known)
+        for mark, reason in sorted(_providers.orphans(self.before, self.known).items()):
+            staging.plan.add(Change("delete", "connections", f"mark {mark}", note=reason))
+            argv = ["sh", "-c", _FORGET, "forget", f"ipv{staging.family.version}", f"{mark}/0xff"]
+            staging.candidate.step("command", f"drop connections of mark {mark}", ORDER_FORGET, argv=argv)
 
     def _setting(self, name: str, default: str) -> str:
         """Return what a setting will be."""

@@ -67,6 +67,41 @@ def assign_numbers(
             entry["mark"] = entry["number"]
 
 
+def mark_of(entry: Mapping[str, Any]) -> int | None:
+    """Return the mark by which a provider's connections are known, or None where it is not a plain number."""
+    mark = str(entry.get("mark") or entry.get("number") or "")
+    try:
+        return int(mark, 0) or None
+    except ValueError:
+        return None
+
+
+def orphans(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> dict[int, str]:
+    """Return the marks of live connections that mean nobody now, or somebody else, with what happened to each.
+
+    Without any providers there is one way out, and whatever its mark was, a connection takes that.
+    """
+    if not after:
+        return {}
+    owners = {mark: name for name, entry in after.items() if (mark := mark_of(entry)) is not None}
+    found = {}
+    for name, entry in before.items():
+        mark = mark_of(entry)
+        owner = None if mark is None else owners.get(mark)
+        if mark is not None and owner != name:
+            found[mark] = f"{name} is gone" if owner is None else f"it was that of {name}, and is that of {owner}"
+    return found
+
+
+def renumbered(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each provider that has another number than before."""
+    return [
+        f"provider {name}: its number, table and mark are {entry['number']} now, and were {before[name]['number']}"
+        for name, entry in after.items()
+        if str(before.get(name, entry).get("number")) != str(entry.get("number"))
+    ]
+
+
 def check_disjoint(entries: Iterable[Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
     """Refuse numbers and names that a provider of the other version of IP has: a table has one number and one name."""
     numbers = {int(entry["number"]): name for name, entry in others.items()}

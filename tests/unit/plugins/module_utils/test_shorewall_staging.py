@@ -178,6 +178,36 @@ class TestProviders:
         again, _unused = stage(root, config=config)
         numbers = {line.split()[0]: line.split()[1] for line in text(again, "providers").splitlines()[2:]}
         assert numbers == {"third": "3", "avvanta": "2"}
+        # The connections of the one that went cannot go on
+        assert [(key, step["args"]["argv"][-2:]) for (_kind, key), step in again.steps.items() if "drop" in key] == [
+            ("drop connections of mark 1", ["ipv4", "1/0xff"])
+        ]
+
+    def test_a_number_that_moves_is_named_and_its_connections_are_dropped(self, root: Path) -> None:
+        candidate, staging = stage(root)
+        assert (staging.remarks, [key for _kind, key in candidate.steps if "drop" in key]) == ([], [])
+        install(root, candidate)
+
+        def swap(rows: list[dict[str, Any]]) -> None:
+            rows[0]["number"], rows[1]["number"] = 2, 1
+
+        again, staging = stage(root, config=changed(providers=swap))
+        assert staging.remarks == [
+            "provider comcast: its number, table and mark are 2 now, and were 1",
+            "provider avvanta: its number, table and mark are 1 now, and were 2",
+        ]
+        assert [line for line in staging.plan.lines() if "connections" in line] == [
+            "- connections mark 1: delete, it was that of comcast, and is that of avvanta",
+            "- connections mark 2: delete, it was that of avvanta, and is that of comcast",
+        ]
+        orders = [step["order"] for (_kind, key), step in again.steps.items() if "drop" in key]
+        assert orders == [66, 66]
+
+    def test_the_last_one_takes_all_connections(self, root: Path) -> None:
+        candidate, _unused = stage(root)
+        install(root, candidate)
+        again, _unused = stage(root, config=CONFIG | {"providers": [], "rtrules": [], "mangle": []})
+        assert [key for _kind, key in again.steps if "drop" in key] == []
 
     def test_a_gateway_with_two_addresses_is_marked_by_both(self, root: Path) -> None:
         config = changed(providers=lambda rows: rows[0].update(gateway_mac=["learn", "02:00:00:00:00:AA"]))
