@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ursa.kvmnet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs on a host: applies what is staged with the applier that the last commit left there, and is killed on its way.
+"""Runs on a host: applies what is staged with the program that the last commit left there, and is killed on its way.
 
 Usage: python3 kill_at.py POINT
 """
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.insert(0, "/var/lib/kvmnet/guard/apply.pyz")
+sys.path.insert(0, "/var/lib/kvmnet/guard/guard.pyz")
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _exchange, _firewall
 
