@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-# From here on a list is a set of the kernel. To a packet, a set costs as much as some fifty rules; to whoever changes
-# an address it costs a twentieth of what compiling does. A list that fits on a line is better read in its row.
+# From here on a list is a set of the kernel. Another address in it then costs a thirtieth of what compiling does; to a
+# packet, a set costs what some dozens of rules do. A shorter list is better read in its row.
 LONG = 32
 _SHOWN = 3
 
