@@ -112,14 +112,15 @@ class Mode:
 
     def waits_for(self, *states: str, seconds: float = 60) -> float:
         """Wait until the first and the second provider are so; returns when they were seen to be, or fails."""
+        self.settles(lambda: [self.states().get(name) for name in self.routers] == list(states), seconds)
+        return time.monotonic()
+
+    def settles(self, question: Callable[[], Any], seconds: float = 60) -> None:
+        """Wait until something is so, or fail."""
         deadline = time.monotonic() + seconds
-        found: dict[str, str] = {}
-        while time.monotonic() < deadline:
-            found = self.states()
-            if [found.get(name) for name in self.routers][: len(states)] == list(states):
-                return time.monotonic()
+        while not question():
+            assert time.monotonic() < deadline, f"{self.name}: {self.states()} after {seconds} s"
             time.sleep(0.2)
-        raise AssertionError(f"{self.name}: {found} after {seconds} s, not {states}")
 
     def routing(self) -> str:
         """All rules and routes of IPv4, as text."""
@@ -145,12 +146,17 @@ class Mode:
             assert self.routers[provider].run("nft", "delete", "table", "ip", "cut").returncode == 0
         return time.monotonic()
 
-    def cable(self, card: str, state: str) -> float:
+    def cable(self, card: str, state: str, node: str = "") -> float:
         """Pull the cable of a card (down), or plug it in again (up)."""
         prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        argv = [*prefix, "ip", "-n", WIRES, "link", "set", port_name(self.name, card), state]
+        argv = [*prefix, "ip", "-n", WIRES, "link", "set", port_name(node or self.name, card), state]
         subprocess.run(argv, check=True)
         return time.monotonic()
+
+    def gateways(self, state: str) -> None:
+        """Pull the providers' routers out of the wire, or plug them in again."""
+        for router in self.routers.values():
+            self.cable("lan", state, router.prefix[-1].removeprefix("kvmnet-"))
 
     def samples(self) -> list[tuple[float, list[str], list[str]]]:
         """What the sampler has noted since the host was switched on."""

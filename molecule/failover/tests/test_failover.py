@@ -93,11 +93,13 @@ class TestWhileItIsOut:
     """What else happens to a host meanwhile does not bring the dead uplink back."""
 
     @pytest.fixture(scope="class")
-    def unchanged(self, outage: Results, site_playbook: Any) -> dict[str, int]:
+    @classmethod
+    def unchanged(cls, outage: Results, site_playbook: Any) -> dict[str, int]:
         return site_playbook(INVENTORY)
 
     @pytest.fixture(scope="class")
-    def reloaded(self, unchanged: dict[str, int], everywhere: Everywhere) -> Results:
+    @classmethod
+    def reloaded(cls, unchanged: dict[str, int], everywhere: Everywhere) -> Results:
         def happen(mode: Any) -> Results:
             with mode.traffic() as traffic:
                 time.sleep(1)
@@ -110,7 +112,8 @@ class TestWhileItIsOut:
         return everywhere(happen)
 
     @pytest.fixture(scope="class")
-    def cold(self, reloaded: Results, everywhere: Everywhere, power_cycle: Any) -> Results:
+    @classmethod
+    def cold(cls, reloaded: Results, everywhere: Everywhere, power_cycle: Any) -> Results:
         old = everywhere(lambda mode: mode.samples())
         power_cycle(*MODES)
 
@@ -162,7 +165,8 @@ class TestRecovery:
     """It works again."""
 
     @pytest.fixture(scope="class")
-    def back(self, outage: Results, before: dict[str, str], everywhere: Everywhere) -> Results:
+    @classmethod
+    def back(cls, outage: Results, before: dict[str, str], everywhere: Everywhere) -> Results:
         def happen(mode: Any) -> Results:
             with mode.traffic() as traffic:
                 time.sleep(2)

@@ -33,6 +33,8 @@ is_started() {
 close() {
     is_started "$1" && return 0
     printf '*filter\n:INPUT DROP\n:FORWARD DROP\nCOMMIT\n' | "$1-restore" --noflush --wait 10 || return 1
+    # Nothing of the last boot is there to be undone: undoing it would add what the kernel has already.
+    rm -f "${2%/*}"/undo_*routing
     [ ! -x "$2" ] || "$2" -V0 -n stop
 }
 
@@ -73,7 +75,8 @@ DefaultDependencies=no
 ConditionPathExists=/{IPV4.enabled}
 ConditionPathExists={IPV4.firewall}
 RequiresMountsFor=/etc /usr /var/lib/shorewall
-After=systemd-remount-fs.service systemd-modules-load.service
+# What it puts back is what is closed with.
+After=systemd-remount-fs.service systemd-modules-load.service kvmnet-guard-boot.service
 Before=network-pre.target sysinit.target shorewall.service shorewall6.service shutdown.target
 Wants=network-pre.target
 Conflicts=shutdown.target
