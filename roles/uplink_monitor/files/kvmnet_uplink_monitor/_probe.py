@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import array
 import errno
 import os
 import socket
@@ -38,10 +38,10 @@ def checksum(data: bytes) -> int:
     return int(~(total + (total >> 16)) & 0xFFFF)
 
 
-def _filter(program: list[tuple[int, int, int, int]]) -> tuple[bytes, ctypes.Array[ctypes.c_char]]:
-    code = b"".join(struct.pack("HBBI", *line) for line in program)
-    held = ctypes.create_string_buffer(code, len(code))
-    return struct.pack("HL", len(program), ctypes.addressof(held)), held
+def _filter(program: list[tuple[int, int, int, int]]) -> tuple[bytes, array.array[int]]:
+    # Not by ctypes: importing it needs memory that is writable and executable
+    held = array.array("B", b"".join(struct.pack("HBBI", *line) for line in program))
+    return struct.pack("HL", len(program), held.buffer_info()[0]), held
 
 
 class Echo:

@@ -19,8 +19,9 @@ _MOST_ALLOWANCE = 0.3
 # Of the probes that fit into the time of detection so many must have been sent: a process that slept sent none.
 _SENT = 0.7
 _FEWEST = 3
-# One that goes down again so soon after its return must hold out longer, up to the longest.
-_FLAP = 10.0
+# One that went down more often than this in so long a time must hold out twice as long for each further time.
+_PARDONED = 3
+_FLAPPING = 60.0
 _LONGEST_HOLD = 60.0
 _CALM_LOSS = 0.5
 _CALM_LATENCY = 0.8
@@ -62,7 +63,7 @@ class Verdict:
         self.hold = thresholds.up_after
         self._smoothed = 0.0
         self._count = 0
-        self._came_up = float("-inf")
+        self._downs: deque[float] = deque(maxlen=16)
         self._bad = False
         self._begin(now)
 
@@ -154,8 +155,7 @@ class Verdict:
         elif self._share_lost(self._streak, now) >= limits.loss:
             self._streak = now
             return False
-        self.up, self.reason = True, f"answers for {now - self._streak:.1f} s"
-        self._came_up = now
+        self.up, self.reason = True, f"answers again since {now - self._streak:.1f} s"
         self._begin_window(now)
         return True
 
@@ -168,15 +168,21 @@ class Verdict:
         self._window = deque(probe for probe in self._window if probe.sent >= self._heard)
 
     def _go_down(self, now: float, reason: str, bad: bool) -> bool:
-        limits = self.thresholds
-        flapping = now - self._came_up < _FLAP
-        self.hold = min(self.hold * 2, max(_LONGEST_HOLD, limits.up_after)) if flapping else limits.up_after
+        self._damp(now)
         self.up, self.reason, self._bad = False, reason, bad
         self._streak = None
         self._since = self._looked = now
         return True
 
+    def _damp(self, now: float) -> None:
+        self._downs.append(now)
+        recent = sum(down > now - _FLAPPING for down in self._downs)
+        usual = self.thresholds.up_after
+        self.hold = min(usual * 2 ** max(recent - _PARDONED, 0), max(_LONGEST_HOLD, usual))
+
     def restart(self, now: float, up: bool, reason: str) -> None:
         """Begin anew: the link went or came, or the address changed."""
+        if not up:
+            self._damp(now)
         self.up, self.reason, self._bad = up, reason, False
         self._begin(now)

@@ -42,7 +42,7 @@ class Watch:
     ) -> None:
         self.provider = provider
         self.targets = targets
-        self.verdict = Verdict(thresholds, now, up=down is None, reason=down or "not judged yet")
+        self.verdict = Verdict(thresholds, now, up=down is None, reason=down or "")
         self.drill: Drill | None = None
         self.attached: Attached | None = None
         self.carrier = False
@@ -92,7 +92,7 @@ class Watch:
             return "nothing to probe: only the carrier is watched"
         if self.refused:
             return "the host's own firewall refuses the probes: only the carrier is watched"
-        return self.verdict.reason + self._place()
+        return (self.verdict.reason or "not judged yet") + self._place()
 
     def _place(self) -> str:
         """Tell where on the way it breaks."""
@@ -110,18 +110,18 @@ class Watch:
 
     def attach(self, attached: Attached | None, carrier: bool, now: float) -> None:
         """Take note of the interface; one that comes back must show that it works."""
+        begun, self._begun = self._begun, True
         if attached != self.attached:
             self._retarget(attached, now)
-        if attached == self.attached and carrier == self.carrier:
+        elif carrier == self.carrier:
             return
         before = self.present
         self.attached, self.carrier = attached, carrier
-        if self.present and not before and self._begun:
+        if self.present and not before and begun:
             self.verdict.restart(now, not self._rotation.heard, "the link came, it must show that it works")
         elif self.present and not before:
             # The first look: what was remembered counts, and the time begins to run
             self.verdict.restart(now, self.verdict.up or not self._rotation.heard, self.verdict.reason)
-        self._begun = True
 
     def _retarget(self, attached: Attached | None, now: float) -> None:
         self._close()
@@ -171,6 +171,7 @@ class Watch:
         if target != source:
             return
         self._rotation.answered(target, now)
+        self.verdict.reason = self.verdict.reason or "answers"
         if self.attached and target == self.attached.gateway:
             self.gateway_heard = now
             if ARP in self._rotation.heard:
@@ -186,6 +187,7 @@ class Watch:
             return
         if self.attached.gateway in self._neighbour.receive():
             self._rotation.answered(ARP, now)
+            self.verdict.reason = self.verdict.reason or "answers"
             _target, probe, _sent = self._flying.pop(-1, ("", None, 0.0))
             if probe is not None:
                 self.verdict.answered(now, probe)
