@@ -27,6 +27,8 @@ COLLECTION = HERE.parents[1]
 PROGRAM = COLLECTION / "roles/uplink_monitor/files"
 INSIDE = "KVMNET_FAILOVER_INSIDE"
 TARGETS = {"comcast": "198.18.101.1", "avvanta": "198.18.102.1", "wireless": "198.18.103.1"}
+# What others than the monitor probe
+FOREIGN = {"comcast": "198.18.111.1", "avvanta": "198.18.112.1"}
 # What flows go to
 SERVERS = [f"198.18.200.{number}" for number in range(1, 251)]
 MACS = {"gw1": "02:00:00:00:01:01", "gw2": "02:00:00:00:01:02"}
@@ -51,12 +53,16 @@ _CONF = {
 }  # fmt: skip
 
 
-def enter(argv: list[str]) -> None:
-    """Run this program again where nothing of the machine can be touched; return inside."""
+def enter(argv: list[str]) -> Path:
+    """Run this program again where nothing of the machine can be touched; return inside, with a place for files.
+
+    Nothing is to be removed afterwards: the place is a mount that goes with the last process.
+    """
     if os.environ.get(INSIDE):
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)
-        return
+        for place in ("/run/netns", "/mnt"):
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+        return Path("/mnt")
     Path("/run/netns").mkdir(exist_ok=True)
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *argv]
     sys.exit(subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode)
@@ -82,10 +88,11 @@ class Net:
         layers = f"lowerdir={root},upperdir={scratch}/upper,workdir={scratch}/work"
         sh(f"mount -t overlay overlay -o {layers} {self.root}")
         sh(f"mount -t proc proc {self.root}/proc && mount -t tmpfs tmpfs {self.root}/run && mkdir {self.root}/run/lock")
-        sh(f"mount --bind /dev {self.root}/dev")
-        library = self.root / "usr/local/lib/kvmnet"
-        library.mkdir(parents=True, exist_ok=True)
-        sh(f"mount --bind {PROGRAM} {library}")
+        # Copies and devices of its own: nothing here may reach what is outside
+        for number, name in ((3, "null"), (5, "zero"), (8, "random"), (9, "urandom")):
+            (self.root / "dev" / name).unlink(missing_ok=True)
+            os.mknod(self.root / "dev" / name, 0o20666, os.makedev(1, number))
+        shutil.copytree(PROGRAM, self.root / "usr/local/lib/kvmnet", dirs_exist_ok=True)
         shutil.rmtree(self.root / "etc/shorewall")
         (self.root / "etc/shorewall").mkdir()
         (self.root / "etc/kvmnet").mkdir(exist_ok=True)
@@ -126,7 +133,11 @@ net.ipv4.conf.default.rp_filter=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.disabl
             sh("""ip -n ursa link add link eth0 name isp2 type macvlan mode bridge && ip -n ursa link set isp2 up
             ip -n ursa addr add 172.20.1.131/24 dev isp2
             ip netns exec ursa sysctl -qw net.ipv4.conf.all.arp_announce=2 net.ipv4.conf.all.arp_ignore=1""")
-        sh("\n".join(f"ip -n inet addr add {each}/32 dev lo" for each in [*TARGETS.values(), *SERVERS]))
+        sh(
+            "\n".join(
+                f"ip -n inet addr add {each}/32 dev lo" for each in [*TARGETS.values(), *FOREIGN.values(), *SERVERS]
+            )
+        )
 
     def cable(self, one: str, name: str, other: str, peer: str, bridge: str = "lan1") -> None:
         sh(f"""set -e
@@ -219,6 +230,13 @@ E""")
         rule = "add rule ip fault pass drop" if on else "flush chain ip fault pass"
         begun = time.monotonic()
         sh(f"ip netns exec {gateway} nft '{rule}'")
+        return begun if on else time.monotonic()
+
+    def dead(self, gateway: str, on: bool) -> float:
+        """The gateway itself is gone as well."""
+        rule = "add rule ip fault {} drop" if on else "flush chain ip fault {}"
+        begun = time.monotonic()
+        sh(f"ip netns exec {gateway} nft '{rule.format('pass')}; {rule.format('own')}'")
         return begun if on else time.monotonic()
 
     def lossy(self, gateway: str, percent: int) -> None:

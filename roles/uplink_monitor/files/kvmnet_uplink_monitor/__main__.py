@@ -61,10 +61,10 @@ def _clear(paths: Paths) -> int:
             if provider.interface in snapshot.learned
         }
         if len(providers) > 1:
-            problems = _kernel.apply(plan(providers, attach(providers, snapshot.links, gateways), (), snapshot))
+            problems = _kernel.Batch().apply(plan(providers, attach(providers, snapshot.links, gateways), (), snapshot))
         else:
             problems = []
-        problems += _kernel.apply(withdraw(_kernel.look()))
+        problems += _kernel.Batch().apply(withdraw(_kernel.look()))
     except _kernel.FailedError as error:
         problems = [str(error)]
     for path in (paths.verdicts, paths.fragment, paths.state):

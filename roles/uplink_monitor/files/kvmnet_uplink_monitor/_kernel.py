@@ -155,29 +155,59 @@ def look() -> Snapshot:
         raise FailedError(f"ip -j: {error}") from error
 
 
-def apply(lines: Sequence[str]) -> list[str]:
-    """Run lines of C(ip -4 -batch) and return what went wrong, if anything.
+class Batch:
+    """The program that changes routes and rules, started before it is needed: on a busy host starting is what takes."""
 
-    iproute2 drops the rest of a batch at a line that it cannot parse, such as one with an interface that just went:
-    then every line is run by itself.
-    """
-    if not lines:
-        return []
-    try:
-        run(["ip", "-4", "-batch", "-"], "\n".join(lines) + "\n")
-    except FailedError:
-        pass
-    else:
-        return []
-    problems = []
-    for line in lines:
+    def __init__(self) -> None:
+        self._waiting: subprocess.Popen[str] | None = None
+
+    def prepare(self) -> None:
+        """Have one waiting."""
+        if self._waiting is not None and self._waiting.poll() is None:
+            return
+        pipe = subprocess.PIPE
         try:
-            run(["ip", "-4", *line.split()])
-        except FailedError as error:
-            # A second try of what the batch had done already
-            if "File exists" not in str(error) and "No such" not in str(error):
-                problems.append(str(error))
-    return problems
+            self._waiting = subprocess.Popen(
+                ["ip", "-4", "-batch", "-"], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            )
+        except OSError:
+            self._waiting = None
+
+    def close(self) -> None:
+        """Let it go."""
+        if self._waiting is not None:
+            self._waiting.communicate()
+            self._waiting = None
+
+    def apply(self, lines: Sequence[str]) -> list[str]:
+        """Run lines of C(ip -4 -batch) and return what went wrong, if anything.
+
+        iproute2 drops the rest of a batch at a line that it cannot parse, such as one with an interface that just
+        went: then every line is run by itself.
+        """
+        if not lines or self._whole("\n".join(lines) + "\n"):
+            return []
+        problems = []
+        for line in lines:
+            try:
+                run(["ip", "-4", *line.split()])
+            except FailedError as error:
+                # A second try of what the batch had done already
+                if "File exists" not in str(error) and "No such" not in str(error):
+                    problems.append(str(error))
+        return problems
+
+    def _whole(self, text: str) -> bool:
+        self.prepare()
+        program, self._waiting = self._waiting, None
+        if program is None:
+            return False
+        try:
+            program.communicate(text, timeout=_PATIENCE)
+        except (OSError, subprocess.SubprocessError):
+            program.kill()
+            program.wait()
+        return program.returncode == 0
 
 
 def drop_connections(mark: int) -> None:

@@ -65,23 +65,23 @@ class Service:
         self._since = dict(remembered.since)
         self._gateways: dict[str, str] = {}
         self._snapshot: Snapshot | None = None
+        self._fresh = False
         self._written: dict[str, str] = {}
         self._told: dict[str, tuple[str, str]] = {}
         self._stamps: object = None
         self._warned: set[str] = set()
         self._look_at = 0.0
         self._looked = float("-inf")
-        self._survey = False
         self._running = True
         self._reread = True
         self._echo = Echo()
         self._listener = Listener()
         self._control = Control(paths.socket)
         self._hooks = Hooks(say)
+        self._batch = _kernel.Batch()
         self._selector = selectors.DefaultSelector()
         for source in (self._echo.socket, self._listener.socket, self._control.socket):
             self._selector.register(source, selectors.EVENT_READ)
-        self._heard: set[int] = set()
 
     def run(self) -> None:
         """Work until told to stop."""
@@ -98,21 +98,24 @@ class Service:
             if now >= next_probe:
                 # Answers that wait come first: a process that slept must not take them for silence
                 self._receive(now)
+                self._judge(now)
                 for watch in self.watches.values():
-                    watch.judge(now)
                     watch.probe(now, self._echo)
-                self._decide(now)
                 next_probe = max(next_probe + self.config.thresholds.interval, now + 0.01)
                 if now - next_probe > self.config.thresholds.interval:
                     next_probe = now + self.config.thresholds.interval
             if first:
                 notify("READY=1")
                 first = False
-            until = min(next_probe, next_chores, self._look_at if self._look_at else next_chores)
+            deadlines = [watch.deadline for watch in self.watches.values() if watch.deadline > now]
+            until = min(next_probe, next_chores, self._look_at or next_chores, *deadlines)
             for key, _events in self._selector.select(max(until - time.monotonic(), 0.0)):
                 if key.fileobj is self._control.socket:
                     self._control.serve(self._command)
-            self._receive(time.monotonic())
+            now = time.monotonic()
+            self._receive(now)
+            if any(watch.deadline <= now for watch in self.watches.values()):
+                self._judge(now)
         self._close()
 
     def _stop(self, *_unused: object) -> None:
@@ -124,7 +127,7 @@ class Service:
     def _close(self) -> None:
         for watch in self.watches.values():
             watch.close()
-        for each in (self._echo, self._listener, self._control):
+        for each in (self._echo, self._listener, self._control, self._batch):
             each.close()
 
     def _receive(self, now: float) -> None:
@@ -138,10 +141,11 @@ class Service:
         news = self._listener.receive()
         ours = {provider.interface for provider in self.providers}
         if news.addresses or news.links & ours:
-            self._survey = True
+            self._fresh = False
             self._look_at = now
-        elif news.routes and not self._look_at:
-            self._look_at = max(now + _SETTLE, self._looked + _BETWEEN_LOOKS)
+        elif news.routes:
+            self._fresh = False
+            self._look_at = self._look_at or max(now + _SETTLE, self._looked + _BETWEEN_LOOKS)
         if self._look_at and now >= self._look_at:
             self._converge(now)
 
@@ -152,8 +156,10 @@ class Service:
             self._stamps, self._reread = found, False
             self._load(now)
         elif now - self._looked > _LOOK_ANYHOW:
+            self._fresh = False
             self._converge(now)
         self._hooks.reap(now)
+        self._batch.prepare()
         self._publish(now)
         notify("WATCHDOG=1")
 
@@ -185,13 +191,18 @@ class Service:
         self.watches = watches
         for name in sorted(set(config.targets) - set(watches)) if watches else ():
             self._warn(f"{name} has targets, but is no provider of {self.paths.providers}")
-        self._survey = True
+        self._fresh = False
         self._converge(now)
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
             say(text, _WARNING)
+
+    def _judge(self, now: float) -> None:
+        for watch in self.watches.values():
+            watch.judge(now)
+        self._decide(now)
 
     def _decide(self, now: float) -> None:
         """Move traffic when the verdicts ask for it."""
@@ -209,24 +220,22 @@ class Service:
     def _converge(self, now: float) -> None:
         """Look, remember the verdict, make routes and rules as they must be, drop the connections of a dead uplink."""
         self._look_at, self._looked = 0.0, now
-        try:
-            self._snapshot = snapshot = _kernel.look()
-        except _kernel.FailedError as error:
-            self._warn(f"cannot see the routes: {error}")
-            self._look_at = now + _BETWEEN_LOOKS
-            if self._snapshot is None:
-                return
-            snapshot = self._snapshot
+        snapshot = self._look(now)
+        if snapshot is None:
+            return
         attached = self._attach(snapshot, now)
         out = self._out()
         gone = out - self.out
         self.out = out
         self._remember(attached, snapshot)
-        problems = _kernel.apply(plan(self.providers, attached, out, snapshot))
+        lines = plan(self.providers, attached, out, snapshot)
+        problems = self._batch.apply(lines)
         for problem in problems:
             self._warn(problem)
-        if problems:
-            self._look_at = now + _BETWEEN_LOOKS
+        if lines:
+            # Whether it really is so, the next look says
+            self._fresh = False
+            self._look_at = now + (_BETWEEN_LOOKS if problems else _SETTLE)
         for provider in self.providers:
             if provider.name in gone:
                 try:
@@ -234,6 +243,17 @@ class Service:
                 except _kernel.FailedError as error:
                     self._warn(f"connections of {provider.name} stay until they time out: {error}")
         self._tell(now)
+
+    def _look(self, now: float) -> Snapshot | None:
+        """Return what the kernel holds; it is not asked again while nothing was heard since."""
+        if not self._fresh:
+            try:
+                self._snapshot = _kernel.look()
+                self._fresh = True
+            except _kernel.FailedError as error:
+                self._warn(f"cannot see the routes: {error}")
+                self._look_at = now + _BETWEEN_LOOKS
+        return self._snapshot
 
     def _attach(self, snapshot: Snapshot, now: float) -> dict[str, Attached]:
         for provider in self.providers:

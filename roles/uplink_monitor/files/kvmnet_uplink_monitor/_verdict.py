@@ -100,6 +100,11 @@ class Verdict:
     def _patience(self) -> float:
         return min(self._smoothed, _MOST_ALLOWANCE)
 
+    @property
+    def deadline(self) -> float:
+        """When silence will have lasted too long."""
+        return self._heard + self._patience + self.thresholds.down_after if self.up else float("inf")
+
     def silence(self, now: float) -> float:
         """How long nothing was heard."""
         return max(now - self._heard - self._patience, 0.0)

@@ -193,8 +193,9 @@ class Watch:
                 self.verdict.answered(now, probe)
 
     @property
-    def sockets(self) -> list[Neighbour]:
-        return [self._neighbour] if self._neighbour else []
+    def deadline(self) -> float:
+        """When the verdict may change although nothing arrives."""
+        return self.verdict.deadline if self.present and self._rotation.heard else float("inf")
 
     def judge(self, now: float) -> None:
         """Let the verdict follow."""
