@@ -13,6 +13,7 @@ Everything stands in a mount and process namespace of its own and goes with it: 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -74,6 +75,29 @@ def sh(command: str, check: bool = True) -> str:
     if check and done.returncode:
         raise RuntimeError(f"{command}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def shorewall_files(conf: str, mode: str, options: dict[str, str], third: bool) -> dict[str, str]:
+    """Shorewall's files: C(conf) is Debian's, C(options) the words that say how each provider is used."""
+    lines = conf.splitlines()
+    for index, line in enumerate(lines):
+        key = line.partition("=")[0]
+        lines[index] = f"{key}={_CONF[key]}" if key in _CONF else line
+    more = "wireless 3 3 - wlan0 172.22.1.1 track,{wireless}\n" if third else ""
+    outside = [*_OUTSIDE[mode], *(["wlan0"] if third else [])]
+    interfaces = "?FORMAT 2\n" + _INTERFACES[mode] + ("net wlan0 optional\n" if third else "")
+    return {
+        "shorewall.conf": "\n".join(lines) + "\n",
+        "zones": "fw firewall\nnet ipv4\nkvm ipv4\n",
+        "policy": "net net NONE\nfw all ACCEPT\nkvm all ACCEPT\nnet all DROP\nall all REJECT\n",
+        "interfaces": interfaces + "kvm br0 dhcp,routeback\n",
+        "providers": (_PROVIDERS[mode] + more).format(**options),
+        "rtrules": "192.168.0.77 - avvanta 11000\n",
+        "snat": "".join(f"MASQUERADE 192.168.0.0/24 {name}\n" for name in outside),
+        "rules": "?SECTION NEW\nNotSyn(REJECT) kvm net tcp\nPing(ACCEPT) net $FW\n",
+        "stoppedrules": "ACCEPT eth0 $FW tcp 22\n",
+        "init": "[ ! -r /var/lib/kvmnet/uplinks/init ] || . /var/lib/kvmnet/uplinks/init\n",
+    }
 
 
 class Net:
@@ -173,35 +197,13 @@ E""")
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(target)
 
-    def configure(self, **targets: list[str]) -> None:
-        lines = (self.root / "usr/share/shorewall/configfiles/shorewall.conf").read_text(encoding="utf-8").splitlines()
-        for index, line in enumerate(lines):
-            key = line.partition("=")[0]
-            lines[index] = f"{key}={_CONF[key]}" if key in _CONF else line
-        third = "wireless 3 3 - wlan0 172.22.1.1 track,{wireless}\n" if self.third else ""
-        outside = [*_OUTSIDE[self.mode], *(["wlan0"] if self.third else [])]
-        files = {
-            "shorewall.conf": "\n".join(lines) + "\n",
-            "zones": "fw firewall\nnet ipv4\nkvm ipv4\n",
-            "policy": "net net NONE\nfw all ACCEPT\nkvm all ACCEPT\nnet all DROP\nall all REJECT\n",
-            "interfaces": "?FORMAT 2\n"
-            + _INTERFACES[self.mode]
-            + ("net wlan0 optional\n" if self.third else "")
-            + "kvm br0 dhcp,routeback\n",
-            "providers": (_PROVIDERS[self.mode] + third).format(**self.options),
-            "rtrules": "192.168.0.77 - avvanta 11000\n",
-            "snat": "".join(f"MASQUERADE 192.168.0.0/24 {name}\n" for name in outside),
-            "rules": "?SECTION NEW\nNotSyn(REJECT) kvm net tcp\nPing(ACCEPT) net $FW\n",
-            "stoppedrules": "ACCEPT eth0 $FW tcp 22\n",
-            "init": "[ ! -r /var/lib/kvmnet/uplinks/init ] || . /var/lib/kvmnet/uplinks/init\n",
-        }
-        for name, text in files.items():
+    def configure(self) -> None:
+        conf = (self.root / "usr/share/shorewall/configfiles/shorewall.conf").read_text(encoding="utf-8")
+        for name, text in shorewall_files(conf, self.mode, self.options, self.third).items():
             self.write(f"etc/shorewall/{name}", text)
         self.settings()
 
     def settings(self, **more: Any) -> None:
-        import json
-
         given = {"uplinks": [{"name": name, "targets": [target]} for name, target in TARGETS.items()]} | more
         if not self.third:
             given["uplinks"] = [each for each in given["uplinks"] if each["name"] != "wireless"]
@@ -262,8 +264,6 @@ E""")
 
     def state(self) -> dict[str, dict[str, Any]]:
         """What the monitor shows, by uplink."""
-        import json
-
         try:
             text = (self.root / "run/kvmnet/uplinks.json").read_text(encoding="utf-8")
         except OSError:
