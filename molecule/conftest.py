@@ -128,11 +128,11 @@ def eventually() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def site_playbook() -> Callable[..., dict[str, int]]:
-    """Run site.yml on the lab with an inventory and return how many tasks changed something on each host."""
+def ansible() -> Callable[..., str]:
+    """Run a program of Ansible's on the lab with an inventory and return what it prints."""
 
-    def run(inventory: str, *arguments: str) -> dict[str, int]:
-        argv = ["ansible-playbook", "-i", str(ROOT / inventory), "-i", str(LAB / "inventory.yml"), *arguments]
+    def run(program: str, inventory: str, *arguments: str) -> str:
+        argv = [program, "-i", str(ROOT / inventory), "-i", str(LAB / "inventory.yml"), *arguments]
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -140,10 +140,20 @@ def site_playbook() -> Callable[..., dict[str, int]]:
             "ANSIBLE_FORCE_COLOR": "false",
             "ANSIBLE_NOCOLOR": "true",
         }
-        argv.append(str(ROOT / "playbooks" / "site.yml"))
         done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        recap = done.stdout.rsplit("PLAY RECAP", 1)[1]
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def site_playbook(ansible: Callable[..., str]) -> Callable[..., dict[str, int]]:
+    """Run site.yml on the lab with an inventory and return how many tasks changed something on each host."""
+
+    def run(inventory: str, *arguments: str) -> dict[str, int]:
+        said = ansible("ansible-playbook", inventory, *arguments, str(ROOT / "playbooks" / "site.yml"))
+        recap = said.rsplit("PLAY RECAP", 1)[1]
         return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, re.MULTILINE)}
 
     return run
