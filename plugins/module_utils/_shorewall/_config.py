@@ -161,6 +161,8 @@ class Request:
             return None
         sets, problems = _ipsets.read_sets(entries, self.staging.family)
         self.problems += problems
+        if self.staging.family == IPV6:
+            self.problems += _ipsets.check_disjoint(entries, self.staging.candidate)
         return sets
 
     def check(self) -> None:

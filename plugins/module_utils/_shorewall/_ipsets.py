@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import in_order, read_address
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import Family
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._lists import is_derived
 
 Sets = dict[str, list[str]]
@@ -67,6 +67,15 @@ def read_sets(entries: Iterable[Mapping[str, Any]], family: Family) -> tuple[Set
                 members.add(network)
         sets[name] = list(in_order(members))
     return sets, problems
+
+
+def check_disjoint(entries: Iterable[Mapping[str, Any]], candidate: Candidate) -> Iterator[Problem]:
+    """Yield the sets of IPv6 that have the name of one of IPv4's: the kernel does not tell them apart."""
+    taken = parse((candidate.read(path_of(IPV4)) or b"").decode(errors="replace"))
+    for index, entry in enumerate(entries):
+        if str(entry.get("name")) in taken:
+            allowed = f"a name that no set of IPv4 has ({', '.join(taken)})"
+            yield Problem("ipsets", index, "name", entry["name"], allowed)
 
 
 def render(sets: Sets, family: Family) -> str:

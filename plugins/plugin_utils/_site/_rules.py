@@ -166,7 +166,13 @@ def check_address_lists(host: Host) -> Iterator[Problem]:
     """Yield what is wrong with a host's lists of addresses."""
     for row, first in repeated(host.address_lists or [], "name"):
         yield row.problem("name", f"a name that {first.place} does not have")
+    # The kernel's sets have names that both versions of IP share
+    by_name = {f"{row['name']}_6": row for row in host.address_lists or [] if row["name"]}
     for row in host.address_lists or []:
+        other = by_name.get(row["name"])
+        if other is not None:
+            allowed = f"another name than {row['name']}: the IPv6 addresses of {other['name']} ({other.place}) have it"
+            yield row.problem("name", allowed)
         for position, network in enumerate(row["addresses"] or []):
             if network is not None and not network.prefixlen:
                 allowed = "a network smaller than all addresses: those are a zone without a list"

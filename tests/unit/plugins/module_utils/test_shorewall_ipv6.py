@@ -101,6 +101,14 @@ class TestRefused:
         provider = {"name": "a", "interface": "eth0", "gateway": "2001:db8:9::1", "network": "2001:db8::/64"}
         assert any("an address of 2001:db8::/64" in problem for problem in wrong(root, providers=[provider]))
 
+    def test_a_set_with_the_name_of_one_of_ipv4(self, root: Path) -> None:
+        sets = root / "etc/kvmnet/shorewall.ipsets"
+        sets.parent.mkdir(parents=True)
+        sets.write_text("swap kvmnet-new-4 friends\n")
+        given = [{"name": "own", "entries": ["2001:db8::/64"]}, {"name": "friends", "entries": []}]
+        (problem,) = wrong(root, ipsets=given)
+        assert problem == "ipsets[1].name: 'friends' is wrong; allowed: a name that no set of IPv4 has (friends)"
+
     def test_who_would_be_locked_out_while_it_is_stopped(self, root: Path) -> None:
         management = {"sources": ["192.0.2.0/24", "2001:db8::/64"], "port": 22}
         rule = {"action": "ACCEPT", "source": "eth0:[2001:db8::]/48", "dest": "$FW", "proto": ["tcp"], "dport": ["22"]}

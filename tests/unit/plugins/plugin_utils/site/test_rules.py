@@ -216,6 +216,12 @@ RULES: list[tuple[str, Change, str, str]] = [
     ),
     ("list twice", lambda v: v.update(kvmnet_address_lists=FRIENDS * 2), "address_lists[1].name", "address_lists[0]"),
     (
+        "list with the name of another one's IPv6 addresses",
+        lambda v: v.update(kvmnet_address_lists=[{**FRIENDS[0], "name": "friends_6"}, *FRIENDS]),
+        "address_lists[0].name",
+        "another name than friends_6: the IPv6 addresses of friends (kvmnet_address_lists[1]) have it",
+    ),
+    (
         "everybody in a list",
         lambda v: v.update(kvmnet_address_lists=[{"name": "friends", "addresses": ["192.0.2.1", "0.0.0.0/0"]}]),
         "address_lists[0].addresses[1]",
