@@ -32,6 +32,11 @@ true
 Run = Callable[..., dict[str, int]]
 
 
+@pytest.fixture(name="run")
+def fixture_run(site_playbook: Run) -> Run:
+    return lambda *arguments: site_playbook(INVENTORY, f"--limit={','.join(SITES)}", *arguments)
+
+
 def states(packets: Any) -> dict[str, list[str]]:
     """Return how the firewalls of each host stand."""
     found = {site: str(packets.hosts[site].run(STATE).stdout) for site in SITES}
@@ -44,7 +49,7 @@ def states(packets: Any) -> dict[str, list[str]]:
 def fixture_put_back(ansible: Callable[..., str]) -> Callable[[], None]:
     def put_back() -> None:
         arguments = ["-b", "-m", "ursa.kvmnet.network_guard", "-a", "run_id=none rollback=true"]
-        assert ansible("ansible", INVENTORY, "firewalls", *arguments).count("CHANGED") == len(SITES)
+        assert ansible("ansible", INVENTORY, ":".join(SITES), *arguments).count("CHANGED") == len(SITES)
 
     return put_back
 
@@ -73,14 +78,14 @@ def assert_closed(packets: Any) -> None:
         assert packets.knock("hidden", site, packets.address("somewhere", site, 4), 25) == OPEN
 
 
-def test_ipv6_goes_and_comes_back_whole(packets: Any, site_playbook: Run, put_back: Callable[[], None]) -> None:
+def test_ipv6_goes_and_comes_back_whole(packets: Any, run: Run, put_back: Callable[[], None]) -> None:
     with_ipv6 = states(packets)
-    predicted = site_playbook(INVENTORY, "--check", ALONE)
+    predicted = run("--check", ALONE)
     assert states(packets) == with_ipv6, "check mode changes nothing"
-    assert site_playbook(INVENTORY, ALONE) == predicted
+    assert run(ALONE) == predicted
     assert all(count > 0 for count in predicted.values())
     assert_closed(packets)
-    assert site_playbook(INVENTORY, ALONE) == NOTHING
+    assert run(ALONE) == NOTHING
     without = states(packets)
 
     put_back()
@@ -92,7 +97,7 @@ def test_ipv6_goes_and_comes_back_whole(packets: Any, site_playbook: Run, put_ba
     assert_closed(packets)
 
     # Made by a run this time, not by putting a commit back
-    assert all(count > 0 for count in site_playbook(INVENTORY).values())
+    assert all(count > 0 for count in run().values())
     assert_open(packets)
     put_back()
     assert states(packets) == without
@@ -100,4 +105,4 @@ def test_ipv6_goes_and_comes_back_whole(packets: Any, site_playbook: Run, put_ba
 
     put_back()
     assert_open(packets)
-    assert site_playbook(INVENTORY) == NOTHING
+    assert run() == NOTHING
