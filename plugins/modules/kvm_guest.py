@@ -39,8 +39,8 @@ options:
     description:
       - Name -> image. An image is a disk image on the host (V(path)) or one to download (V(url), V(checksum) as
         V(sha256:HEX) or V(sha512:HEX)), or a V(kernel) with V(initrd) and V(cmdline), or both.
-      - A download is verified, kept read-only and made once for each host. An image that changed under the disks made
-        from it is refused.
+      - A download is verified, kept read-only and made once for each host. What is neither qcow2 nor raw (V(vmdk),
+        V(vdi), V(vhdx), V(vpc)) is converted. An image that changed under the disks made from it is refused.
     type: dict
     default: {}
   users:
@@ -92,6 +92,12 @@ options:
     description:
       - Also remove the guests that carry the mark of this module and are not listed. Their disks stay. Other domains
         are never touched.
+    type: bool
+    default: false
+  prune_images:
+    description:
+      - Remove downloaded and converted images that O(images) does not name any more and no disk stands on. Disks of
+        guests that do not exist are only known in O(storage).
     type: bool
     default: false
   restart:

@@ -15,7 +15,8 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._apply import Applier
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Backend, Domain
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files, inspect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files, chain, inspect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._drives import source_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings, normalise
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image, Library, read_images
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Planner
@@ -35,16 +36,19 @@ class Outcome:
 
     steps: list[Step] = field(default_factory=list)
     downloads: list[Image] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         """Return the plan in the user's terms."""
-        plan = Plan(Change("create", "image", image.name, {"url": (None, image.url)}) for image in self.downloads)
+        plan = Plan(_arrival(image) for image in self.downloads)
         for step in self.steps:
             for change in step.changes:
                 plan.add(change)
+        for path in self.unused:
+            plan.add(Change("delete", "image", path))
         return plan
 
     def to_result(self) -> dict[str, Any]:
@@ -73,6 +77,12 @@ class Outcome:
     def failure(self) -> str:
         """Return what went wrong while applying, guest by guest."""
         return "\n".join(f"{name}: {reason}" for name, reason in sorted(self.failures.items()))
+
+
+def _arrival(image: Image) -> Change:
+    if image.source is not None:
+        return Change("create", "image", image.name, {"path": (None, image.source)}, "converted to qcow2")
+    return Change("create", "image", image.name, {"url": (None, image.url)})
 
 
 def host_memory_mib() -> int | None:
@@ -118,6 +128,7 @@ class Converger:
         outcome.problems += check_entries(entries) + check_users(self._settings.users)
         if outcome.problems:
             return outcome
+        known = self._library.resolve(known)
         guests = [normalise(entry, position, known, self._settings) for position, entry in enumerate(entries)]
         domains = self._backend.domains()
         names = {guest.name for guest in guests}
@@ -130,7 +141,17 @@ class Converger:
         outcome.steps = planner.plan(guests, domains, exclusive)
         outcome.problems += planner.problems
         outcome.downloads = self._library.missing(used.values())
+        if self._settings.prune_images:
+            outcome.unused = self._library.unused(known.values(), self._standing(domains, outcome.steps))
         return outcome
+
+    def _standing(self, domains: Sequence[Domain], steps: Sequence[Step]) -> set[str]:
+        """Return the files that disks stand on: of domains, and of guests that may come back to theirs."""
+        removed = {path for step in steps for path in step.remove}
+        disks = {source_of(disk) for domain in domains for disk in domain.root.findall("devices/disk")}
+        disks |= {source_of(disk) for d in domains if d.live is not None for disk in d.live.findall("devices/disk")}
+        disks |= set(self._files.disks())
+        return {path for disk in disks if disk is not None and disk not in removed for path in chain(disk)}
 
     def _check_images(self, images: Any, domains: Sequence[Domain], guests: Sequence[Guest]) -> list[Problem]:
         paths = {name: str(path) for d in domains if (name := d.name) and (path := _mark.get(d.root, "disk"))}
@@ -153,5 +174,7 @@ class Converger:
         self._library.remember(used.values())
         applier = Applier(self._backend, self._files, self._probe, self._settings)
         applier.apply(outcome.steps)
+        for path in [] if applier.failures else outcome.unused:
+            self._library.remove(path)
         outcome.failures = applier.failures
         outcome.addresses = applier.addresses

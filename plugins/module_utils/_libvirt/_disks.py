@@ -64,6 +64,31 @@ def inspect(path: str) -> Disk | None:
     return Disk(path, "qcow2", virtual, name, kind)
 
 
+# What qemu-img turns into qcow2, by what stands where in its file
+_FOREIGN = {
+    "vmdk": (0, b"KDMV"),
+    "vdi": (64, b"\x7f\x10\xda\xbe"),
+    "vhdx": (0, b"vhdxfile"),
+    "vpc": (0, b"conectix"),
+}
+# A partition table, a file system alone, a CD
+_RAW = ((510, b"\x55\xaa"), (1080, b"\x53\xef"), (32769, b"CD001"))
+
+
+def image_kind(path: str) -> str | None:
+    """Return the format of an image by its content; None when it is none: a page of a web server, an archive."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+
+    def has(where: int, what: bytes) -> bool:
+        return head[where : where + len(what)] == what
+
+    if has(0, _QCOW2):
+        return "qcow2"
+    found = next((kind for kind, mark in _FOREIGN.items() if has(*mark)), None)
+    return found or ("raw" if any(has(*mark) for mark in _RAW) else None)
+
+
 def chain(path: str | None) -> list[str]:
     """Return a disk's file and those it stands on, the nearest first."""
     found: list[str] = []
@@ -136,6 +161,13 @@ class Files:
     def seed_path(self, guest: str) -> str:
         """Return where a guest's seed is."""
         return f"{self.storage}/{guest}-seed.iso"
+
+    def disks(self) -> list[str]:
+        """Return the disk images in the directory, whoever they belong to."""
+        try:
+            return sorted(entry.path for entry in os.scandir(self.storage) if entry.name.endswith((".qcow2", ".raw")))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def prepare(self) -> None:
         """Make the directory; a guest's process passes through it and cannot list it."""

@@ -43,6 +43,7 @@ class Settings:
         on_timeout: what happens then.
         wait_timeout: seconds until a guest must be up.
         parallel: how many guests are handled at once.
+        prune_images: whether images that nothing needs any more are removed.
     """
 
     storage: str = "/var/lib/libvirt/images/kvmnet"
@@ -55,6 +56,7 @@ class Settings:
     on_timeout: str = "fail"
     wait_timeout: int = 120
     parallel: int = 8
+    prune_images: bool = False
 
 
 @dataclass(frozen=True)

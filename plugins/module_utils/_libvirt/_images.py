@@ -13,13 +13,19 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Disk, inspect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import (
+    Disk,
+    DiskError,
+    image_kind,
+    inspect,
+    run_tool,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 IMAGE_SPEC: dict[str, Any] = {
@@ -30,6 +36,7 @@ IMAGE_SPEC: dict[str, Any] = {
     "initrd": {"type": "str"},
     "cmdline": {"type": "str"},
 }
+_NOT_ONE = "a disk image: qcow2, raw, vmdk, vdi, vhdx or vpc, and not compressed"
 _CHUNK = 1 << 20
 _CHECKSUM = "sha256:HEX or sha512:HEX, as the publisher's SHA256SUMS or SHA512SUMS says"
 
@@ -47,6 +54,7 @@ class Image:
         path: the disk image on the host, where it is or where it will be; None when it has no disk.
         url: where it is downloaded from.
         checksum: algorithm and hexadecimal digest.
+        source: the file that it is converted from, when that is neither qcow2 nor raw.
         kernel: boots the guest directly.
         initrd: goes with the kernel.
         cmdline: goes with the kernel.
@@ -59,6 +67,7 @@ class Image:
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str | None = None
+    source: str | None = None
 
 
 def _checksum(text: object) -> tuple[str, str] | None:
@@ -113,6 +122,7 @@ class Library:
         directory: where downloads are kept, and the note.
         fetch: opens a URL.
         say: tells how far a download is.
+        run: runs C(qemu-img).
     """
 
     def __init__(
@@ -120,10 +130,12 @@ class Library:
         directory: str,
         fetch: Callable[[str], IO[bytes]],
         say: Callable[[str], None] = lambda text: None,
+        run: Callable[[list[str]], None] = run_tool,
     ) -> None:
         self.directory = Path(directory)
         self._fetch = fetch
         self._say = say
+        self._run = run
         self._notes_path = self.directory / "images.json"
         self._notes: dict[str, dict[str, Any]] = {}
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -133,9 +145,37 @@ class Library:
         """Return what an image's disk is, or None while it is not there."""
         return None if image.path is None else inspect(image.path)
 
+    def resolve(self, images: Mapping[str, Image]) -> dict[str, Image]:
+        """Return the images with those that libvirt has no format for in their converted form."""
+        return {name: self._resolved(image) for name, image in images.items()}
+
+    def _resolved(self, image: Image) -> Image:
+        if image.url or image.path is None or image.path in self._notes or not os.path.isfile(image.path):
+            return image
+        if image_kind(image.path) in (None, "qcow2", "raw"):
+            return image
+        # Another file of that name is another image
+        key = hashlib.sha256(f"{image.path} {self._stat(image.path)}".encode()).hexdigest()[:12]
+        converted = f"{self.directory}/{key}-{os.path.basename(image.path)}.qcow2"
+        return replace(image, path=converted, source=image.path)
+
     def missing(self, images: Iterable[Image]) -> list[Image]:
-        """Return the images that must be downloaded."""
-        return [image for image in images if image.url and image.path and not os.path.exists(image.path)]
+        """Return the images that must be downloaded or converted."""
+        made = [image for image in images if (image.url or image.source) and image.path]
+        return [image for image in made if not os.path.exists(image.path or "")]
+
+    def unused(self, images: Iterable[Image], used: Iterable[str]) -> list[str]:
+        """Return the files made here that no image is any more, and no disk stands on."""
+        keep = {str(self._notes_path), *used, *(image.path for image in images)}
+        try:
+            found = sorted(str(path) for path in self.directory.iterdir() if path.is_file())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [path for path in found if path not in keep]
+
+    def remove(self, path: str) -> None:
+        """Remove a file that is not used."""
+        Path(path).unlink(missing_ok=True)
 
     def check(self, image: Image, overlays: list[str]) -> Problem | None:
         """Return what is wrong with an image's files.
@@ -150,10 +190,12 @@ class Library:
         if image.path is None:
             return None
         if not os.path.isfile(image.path):
-            if image.url:
+            if image.url or image.source:
                 return None
             return Problem("images", None, f"{image.name}.path", image.path, "a file that exists on the host")
         note = self._notes.get(image.path)
+        if note is None and image_kind(image.path) is None:
+            return Problem("images", None, f"{image.name}.path", image.path, _NOT_ONE)
         if note is None or note["stat"] == self._stat(image.path):
             if note is None and image.checksum and self._digest(image.path, image.checksum[0]) != image.checksum[1]:
                 allowed = f"the checksum of {image.path}, which is another one"
@@ -168,15 +210,19 @@ class Library:
         return Problem("images", None, f"{image.name}.path", image.path, allowed)
 
     def download(self, image: Image) -> None:
-        """Download an image, verified, under its final name only when it is whole."""
-        if image.path is None or image.url is None:
+        """Download or convert an image, verified, under its final name only when it is whole."""
+        if image.path is None:
             return
         part = Path(f"{image.path}.part")
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
-            self._receive(image.url, part, image.checksum, image.name)
+            if image.url is not None:
+                self._receive(image.url, part, image.checksum, image.name)
+            self._convert(image, part)
             part.chmod(0o444)
             part.rename(image.path)
+        except DiskError as exc:
+            raise ImageError(f"image {image.name}: {exc}") from exc
         except (OSError, URLError) as exc:
             # A URLError wraps what happened
             cause = getattr(exc, "reason", exc)
@@ -184,6 +230,21 @@ class Library:
             raise ImageError(f"image {image.name} from {image.url}: {reason}") from exc
         finally:
             part.unlink(missing_ok=True)
+
+    def _convert(self, image: Image, part: Path) -> None:
+        source = image.source or str(part)
+        kind = image_kind(source)
+        if kind is None:
+            raise ImageError(f"image {image.name} from {image.url}: it is not {_NOT_ONE}")
+        if kind in ("qcow2", "raw"):
+            return
+        self._say(f"image {image.name}: converting {kind} to qcow2")
+        other = part.with_suffix(".converted")
+        try:
+            self._run(["qemu-img", "convert", "-q", "-f", kind, "-O", "qcow2", source, str(other)])
+            other.rename(part)
+        finally:
+            other.unlink(missing_ok=True)
 
     def _receive(self, url: str, part: Path, checksum: tuple[str, str] | None, name: str) -> None:
         hasher = hashlib.new(checksum[0]) if checksum else None

@@ -37,6 +37,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "virt_type": {"type": "str", "choices": ["kvm", "qemu"], "default": _DEFAULTS.virt_type},
     "storage": {"type": "path", "default": _DEFAULTS.storage},
     "exclusive": {"type": "bool", "default": False},
+    "prune_images": {"type": "bool", "default": False},
     "restart": {"type": "str", "choices": ["never", "if_needed"], "default": _DEFAULTS.restart},
     "stop_timeout": {"type": "int", "default": _DEFAULTS.stop_timeout},
     "on_timeout": {"type": "str", "choices": ["fail", "destroy"], "default": _DEFAULTS.on_timeout},
@@ -76,6 +77,7 @@ def _settings(params: Mapping[str, Any]) -> Settings:
         on_timeout=params["on_timeout"],
         wait_timeout=params["wait_timeout"],
         parallel=max(1, params["parallel"]),
+        prune_images=params["prune_images"],
     )
 
 

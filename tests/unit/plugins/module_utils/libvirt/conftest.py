@@ -39,7 +39,9 @@ def write_qcow2(path, size, backing=None, kind="qcow2"):
 def qemu_img(command):
     """Stand in for qemu-img create and resize."""
     verb, rest = command[1], command[2:]
-    if verb == "create":
+    if verb == "convert":
+        write_qcow2(rest[-1], 1 << 30)
+    elif verb == "create":
         backing = rest[rest.index("-b") + 1] if "-b" in rest else None
         kind = rest[rest.index("-F") + 1] if "-F" in rest else "qcow2"
         size = int(rest[-1]) if rest[-1].isdigit() else inspect(backing).size
@@ -245,7 +247,7 @@ def host(tmp_path, monkeypatch):
     def converge(*guests, apply=True, exclusive=False, **settings):
         chosen = Settings(**{**this.settings, **settings})
         this.files = Files(chosen.storage, qemu_img, str(tmp_path / "starting"))
-        library = Library(f"{chosen.storage}/images", urlopen)
+        library = Library(f"{chosen.storage}/images", urlopen, run=qemu_img)
         probe = Probe([str(leases)], str(links), str(tmp_path / "log"))
         for nic in (nic for guest in guests for nic in guest.get("nics") or [] if isinstance(nic, dict)):
             if nic.get("tap", "").startswith("tap-"):

@@ -10,6 +10,7 @@ import stat
 
 import pytest
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import ImageError
 
 
@@ -80,3 +81,41 @@ def test_a_declared_checksum_of_a_local_image_is_checked(host, guest):
     digest = hashlib.sha256((host.path / "base.qcow2").read_bytes()).hexdigest()
     host.images["deb"]["checksum"] = f"sha256:{digest}"
     assert host.converge(guest("web", image="deb")).problems == []
+
+
+def test_what_is_no_image_is_refused(host, guest, remote):
+    (host.path / "page.qcow2").write_text("<html>404</html>", encoding="utf-8")
+    host.images["page"] = {"path": str(host.path / "page.qcow2")}
+    (problem,) = host.converge(guest("web", image="page")).problems
+    assert (problem.key, problem.allowed.split(":")[0]) == ("page.path", "a disk image")
+    host.images["page"] = {"url": f"file://{host.path}/page.qcow2"}
+    with pytest.raises(ImageError, match="it is not a disk image"):
+        host.converge(guest("web", image="page"))
+    assert downloads(host) == []
+
+
+@pytest.mark.parametrize("where", ["path", "url"])
+def test_another_format_is_converted_once(host, guest, where):
+    (host.path / "old.vmdk").write_bytes(b"KDMV".ljust(4096, b"\0"))
+    place = f"{host.path}/old.vmdk"
+    host.images["old"] = {where: place if where == "path" else f"file://{place}"}
+    outcome = host.converge(guest("web", image="old"))
+    assert (outcome.problems, outcome.failures) == ([], {})
+    (name,) = [name for name in downloads(host) if name != "images.json"]
+    disk = inspect(f"{host.settings['storage']}/web.qcow2")
+    assert (disk.backing, disk.backing_kind) == (f"{host.settings['storage']}/images/{name}", "qcow2")
+    assert host.converge(guest("web", image="old")).plan().lines() == []
+
+
+def test_images_go_on_request_when_nothing_stands_on_them(host, guest, remote):
+    host.converge(guest("web", image="remote"))
+    entry = host.images.pop("remote")
+    assert len(downloads(host)) == 2
+    # The disk of a deleted guest may come back
+    host.converge(guest("web", state="absent"), prune_images=True)
+    assert len(downloads(host)) == 2
+    outcome = host.converge(guest("web", state="absent", remove_storage=True), prune_images=True)
+    assert outcome.plan().lines()[-1].startswith("- image ")
+    assert downloads(host) == ["images.json"]
+    host.images["remote"] = entry
+    assert host.converge(guest("web", image="remote")).failures == {}
