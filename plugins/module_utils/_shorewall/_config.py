@@ -55,10 +55,12 @@ class Request:
         staging: the candidate's files.
         params: the module's parameters.
         neighbour: finds the MAC address of an address on an interface of the host.
-        glance: likewise, but gives up sooner.
+        glance: likewise, but gives up sooner. None: nobody is asked.
     """
 
-    def __init__(self, staging: Staging, params: Mapping[str, Any], neighbour: Neighbour, glance: Neighbour) -> None:
+    def __init__(
+        self, staging: Staging, params: Mapping[str, Any], neighbour: Neighbour, glance: Neighbour | None = None
+    ) -> None:
         self.staging = staging
         self.params = params
         self.problems: list[Problem] = []
@@ -69,7 +71,7 @@ class Request:
         self.providers: list[dict[str, Any]] | None = None
         # First, so that rows are checked against what these files will say.
         self._stage_texts()
-        self._read_providers(neighbour, glance)
+        self._read_providers(neighbour, glance or (lambda *_unused: None))
         self._read_rows()
         self.sets = self._read_sets()
         self.settings = self._assignments("settings")

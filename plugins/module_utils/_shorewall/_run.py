@@ -108,7 +108,7 @@ def stage_config(
     family = family_of(params)
     _require_installed(check_mode, family)
     staging = Staging(candidate, family)
-    request = Request(staging, params, neighbour, glance or (lambda *_unused: None))
+    request = Request(staging, params, neighbour, glance)
     request.check()
     if request.problems:
         raise InvalidError(request.problems)
