@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 INVENTORY = "molecule/dual_stack/inventory"
-ALONE = f"--extra-vars=@{Path(__file__).parents[1] / 'vars/ipv4_alone.yml'}"
+ALONE = f"--inventory={Path(__file__).parents[1] / 'ipv4_alone'}"
 SITES = ("old", "new")
 OPEN, DROPPED = "open", "dropped"
 NOTHING = dict.fromkeys(SITES, 0)
