@@ -22,6 +22,10 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._units import i
 # The program that knows what the kernel holds, for each of Shorewall's two.
 FIREWALLS = {"shorewall": "iptables", "shorewall6": "ip6tables"}
 
+_VERSIONS = {"shorewall": "-4", "shorewall6": "-6"}
+# What is shown of a route and cannot be said of one.
+_FLAGS = ("linkdown", "dead", "offload", "trap")
+
 
 def firewall_script(product: str) -> Path:
     """Return where the compiled script of one of Shorewall's programs is."""
@@ -113,7 +117,29 @@ def step_shorewall(key: str, args: dict[str, Any]) -> None:
         run(["systemctl", "start", "--no-block", unit])
 
 
+def configured_defaults(product: str) -> list[list[str]]:
+    """Return the main table's default routes that the network configuration made, as words for C(ip route)."""
+    shown = subprocess.run(
+        ["ip", _VERSIONS[product], "route", "show", "table", "main", "default"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [[word for word in line.split() if word not in _FLAGS] for line in shown.stdout.splitlines()]
+    return [words for words in lines if {"static", "dhcp", "ra"} & set(words)]
+
+
 def _load(key: str, script: Path, routing: bool) -> None:
+    # When its last provider goes Shorewall deletes the default route of the main table, as if it were its own.
+    kept = [] if re.search(rb"(?m)^start_provider_", script.read_bytes()) else configured_defaults(key)
+    _run_script(key, script, routing)
+    there = configured_defaults(key) if kept else []
+    for words in kept:
+        if words not in there:
+            run(["ip", _VERSIONS[key], "route", "replace", *words])
+
+
+def _run_script(key: str, script: Path, routing: bool) -> None:
     if not firewall_started(key):
         run([str(script), "start"])
     elif routing:
