@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,7 +92,9 @@ class Guest:
     def values(self, ours: bool) -> dict[str, Any]:
         """Return the wanted options: all of them in a domain we made, in an adopted one those that the record names."""
         wanted = {**self.defaults, **self.given} if ours else {**self.given, "origin": "adopted"}
-        return copy.deepcopy({row.name: wanted[row.name] for row in ROWS if row.name in wanted})
+        found = {row.name: wanted[row.name] for row in ROWS if row.name in wanted}
+        # Disks get their formats and places filled in
+        return found | {"disks": [dict(disk) for disk in found["disks"]]} if "disks" in found else found
 
 
 def place(entry: Mapping[str, Any], position: int) -> tuple[str, int | None]:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -189,9 +188,9 @@ def live_nics(root: Element, nics: Sequence[Mapping[str, Any]], heal: bool) -> l
     for entry in nics:
         there = by_mac.get(entry["mac"])
         if there is not None and is_ours(there):
-            before = copy.deepcopy(there)
+            before = serialise(there)
             _write_changeable(there, entry)
-            if serialise(before) != serialise(there):
+            if before != serialise(there):
                 ops.append(LiveOp("nics", "update", serialise(there)))
         elif there is None and not heal:
             devices.append(_new(entry))

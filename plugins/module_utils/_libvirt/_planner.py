@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -22,7 +21,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._skeleton import new_domain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import Step
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._storage import Shown, Storage, has_disk
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import ensure, serialise
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import clone, ensure, serialise
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Problem
 
 # What a plan shows of a new guest; the rest are defaults that say nothing
@@ -153,7 +152,7 @@ class Planner:
         self._storage.stay(guest, values, domain.root)
         self._storage.follow_snapshots(values, domain.root)
         self._storage.formats(values, domain.root)
-        root, live = copy.deepcopy(domain.root), copy.deepcopy(domain.live)
+        root, live = clone(domain.root), None if domain.live is None else clone(domain.live)
         have_path = _drives.read_disk(domain.root)
         path = values.get("disk_path", have_path)
         disk = None if path is None else inspect_disk(path)
@@ -281,7 +280,7 @@ class Planner:
                 step.metadata.append(("title" if kind == "title" else "description", now[kind][1]))
         if _mark.find(root) is None:
             return
-        marked = copy.deepcopy(live)
+        marked = clone(live)
         for name in _MARKED:
             _mark.put(marked, name, _mark.get(root, name))
         if any(op.option == "disks" for op in step.live):
