@@ -63,6 +63,7 @@ class Planner:
     def plan(self, guests: Sequence[Guest], domains: Iterable[Domain], exclusive: bool) -> list[Step]:
         """Return a step for each guest listed and, if the list is exclusive, for each domain of ours that is not."""
         there = {domain.name: domain for domain in domains}
+        self._storage.taken = set(there)
         found = [self._old(guest, there) for guest in guests]
         steps = [self._step(guest, domain) for guest, domain in zip(guests, found, strict=True)]
         if exclusive:
@@ -99,7 +100,7 @@ class Planner:
         with_storage = guest is not None and guest.run["remove_storage"]
         if root is not None and not with_storage:
             self._storage.keep_snapshots(name, root, guest)
-        step.remove = self._storage.leftovers(name)
+        step.remove = self._storage.leftovers(name, guest)
         if with_storage:
             step.remove += disks
         if domain is not None:

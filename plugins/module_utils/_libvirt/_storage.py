@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -34,11 +35,14 @@ class Storage:
 
     Args:
         files: where they are; only read here.
+
+    C(taken) are the names of the host's domains.
     """
 
     def __init__(self, files: Files) -> None:
         self.files = files
         self.problems: list[Problem] = []
+        self.taken: set[str] = set()
 
     def wrong(self, guest: Guest, key: str, value: object, allowed: str) -> None:
         """Note what is wrong with a guest's record."""
@@ -199,18 +203,30 @@ class Storage:
     def removable(self, name: str, root: Element | None, guest: Guest | None) -> list[str]:
         """Return the disks of a guest that go with it on request: what was made for it, or what its record names."""
         entries = [] if root is None else _drives.read_disks(root)
-        made = [d for d in entries if str(d["path"]).startswith(f"{self.files.storage}/{name}-{d['target']}.")]
+        places = [f"{self.files.storage}/{one}-" for one in self._names(name, guest)]
+        made = [d for d in entries if str(d["path"]).startswith(tuple(f"{place}{d['target']}." for place in places))]
         named = [] if guest is None else guest.given.get("disks", [])
         paths = [self.disk_of(name, root, guest)]
+        if guest is not None and "disk_path" not in guest.given:
+            paths += [self.files.disk_path(one) for one in self._names(name, guest)]
         if root is not None:
             paths += [path for have, disk in self._snapshots(name, root, guest) for path in _until(have, disk)]
+        at = [] if guest is None else [d for d in named if d["target"] not in guest.run["disk_paths"]]
+        ends = (os.path.basename(d["path"]).rpartition("-")[2] for d in at)
+        named = [*named, *({**d, "path": f"{place}{end}"} for d, end in zip(at, ends, strict=True) for place in places)]
         paths += [entry["path"] for entry in (*made, *named) if entry["device"] == "disk" and not entry["readonly"]]
         found = dict.fromkeys(path for path in paths if path and not path.startswith("/dev/"))
         return [path for path in found if self.files.exists(path)]
 
-    def leftovers(self, name: str) -> list[str]:
+    def _names(self, name: str, guest: Guest | None) -> list[str]:
+        """Return the names that a guest's files may have: its own, and the one that it was made under."""
+        origin = None if guest is None else guest.run["renamed_from"]
+        return list(dict.fromkeys(one for one in (name, origin) if one and (one == name or one not in self.taken)))
+
+    def leftovers(self, name: str, guest: Guest | None) -> list[str]:
         """Return the files of a guest that go with it in any case."""
-        paths = (self.files.seed_path(name), console_log(name))
+        names = self._names(name, guest)
+        paths = [path for one in names for path in (self.files.seed_path(one), console_log(one))]
         return [path for path in paths if self.files.exists(path)]
 
 
