@@ -4,6 +4,7 @@
 """A host with two or three uplinks in network namespaces: real Shorewall, two gateways, an internet, a guest.
 
     guest -- br0 [ursa] eth0 -- wire -- gw1, gw2 -- inet        shared, macvlan
+                        eth0 with two addresses                 addresses
                         eth0 -- gw1, eth1 -- gw2 -- inet        separate
                         wlan0 -- gw3 -- inet                    with a third one
 
@@ -36,6 +37,7 @@ MACS = {"gw1": "02:00:00:00:01:01", "gw2": "02:00:00:00:01:02"}
 
 _INTERFACES = {
     "shared": "net eth0 tcpflags,logmartians,arp_ignore\n",
+    "addresses": "net eth0 tcpflags,arp_ignore\n",
     "macvlan": "net eth0 tcpflags,arp_ignore=1,optional\nnet isp2 tcpflags,arp_ignore=1,optional\n",
     "separate": "net eth0 tcpflags,optional\nnet eth1 tcpflags,optional\n",
 }
@@ -44,10 +46,14 @@ _PROVIDERS = {
         f"comcast 1 1 - eth0:172.20.1.130 172.20.1.1,{MACS['gw1']} track,loose,{{comcast}}\n"
         f"avvanta 2 2 - eth0:172.20.1.130 172.20.1.254,{MACS['gw2']} track,loose,{{avvanta}}\n"
     ),
+    "addresses": (
+        f"comcast 1 1 - eth0:172.20.1.130 172.20.1.1,{MACS['gw1']} track,{{comcast}}\n"
+        f"avvanta 2 2 - eth0:172.20.1.131 172.20.1.254,{MACS['gw2']} track,{{avvanta}}\n"
+    ),
     "macvlan": "comcast 1 1 - eth0 172.20.1.1 track,{comcast}\navvanta 2 2 - isp2 172.20.1.254 track,{avvanta}\n",
     "separate": "comcast 1 1 - eth0 172.20.1.1 track,{comcast}\navvanta 2 2 - eth1 172.21.1.254 track,{avvanta}\n",
 }
-_OUTSIDE = {"shared": ["eth0"], "macvlan": ["eth0", "isp2"], "separate": ["eth0", "eth1"]}
+_OUTSIDE = {"shared": ["eth0"], "addresses": ["eth0"], "macvlan": ["eth0", "isp2"], "separate": ["eth0", "eth1"]}
 _CONF = {
     "IP_FORWARDING": "On", "ROUTE_FILTER": "No", "AUTOMAKE": "No", "LOGFILE": "systemd", "RESTART": "reload",
     "STARTUP_ENABLED": "Yes", "RESTORE_DEFAULT_ROUTE": "No",
@@ -86,6 +92,9 @@ def shorewall_files(conf: str, mode: str, options: dict[str, str], third: bool) 
     more = "wireless 3 3 - wlan0 172.22.1.1 track,{wireless}\n" if third else ""
     outside = [*_OUTSIDE[mode], *(["wlan0"] if third else [])]
     interfaces = "?FORMAT 2\n" + _INTERFACES[mode] + ("net wlan0 optional\n" if third else "")
+    snat = [f"MASQUERADE 192.168.0.0/24 {name}" for name in outside]
+    if mode == "addresses":
+        snat[0] = "SNAT(172.20.1.130) 192.168.0.0/24 eth0(comcast)\nSNAT(172.20.1.131) 192.168.0.0/24 eth0(avvanta)"
     return {
         "shorewall.conf": "\n".join(lines) + "\n",
         "zones": "fw firewall\nnet ipv4\nkvm ipv4\n",
@@ -93,7 +102,7 @@ def shorewall_files(conf: str, mode: str, options: dict[str, str], third: bool) 
         "interfaces": interfaces + "kvm br0 dhcp,routeback\n",
         "providers": (_PROVIDERS[mode] + more).format(**options),
         "rtrules": "192.168.0.77 - avvanta 11000\n",
-        "snat": "".join(f"MASQUERADE 192.168.0.0/24 {name}\n" for name in outside),
+        "snat": "\n".join(snat) + "\n",
         "rules": "?SECTION NEW\nNotSyn(REJECT) kvm net tcp\nPing(ACCEPT) net $FW\n",
         "stoppedrules": "ACCEPT eth0 $FW tcp 22\n",
         "init": "[ ! -r /var/lib/kvmnet/uplinks/init ] || . /var/lib/kvmnet/uplinks/init\n",
@@ -153,6 +162,8 @@ net.ipv4.conf.default.rp_filter=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.disabl
             sh("ip -n ursa link set wlan0 down; ip -n wire link set wlan0 down")
             self.gateway("gw3", 3, "02:00:00:00:01:03", "172.22.1.1/24", "lan3")
         sh("ip -n ursa addr add 172.20.1.130/24 dev eth0")
+        if self.mode == "addresses":
+            sh("ip -n ursa addr add 172.20.1.131/24 dev eth0")
         if self.mode == "macvlan":
             sh("""ip -n ursa link add link eth0 name isp2 type macvlan mode bridge && ip -n ursa link set isp2 up
             ip -n ursa addr add 172.20.1.131/24 dev isp2
