@@ -93,6 +93,9 @@ class Run:
         net.on_host("ip", "address", "del", "172.20.1.130/24", "dev", "eth0")
         net.wait({"comcast": "absent"})
         net.on_host("ip", "address", "add", "172.20.1.130/24", "dev", "eth0")
+        if net.mode == "addresses":
+            # The kernel takes the second one of a network along with the first
+            net.on_host("ip", "address", "add", "172.20.1.131/24", "dev", "eth0")
         net.wait(BOTH_UP, 20)
         after = settled(net)
         # In another order, where the kernel shows what is equal in the order of its making

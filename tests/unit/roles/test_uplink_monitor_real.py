@@ -39,7 +39,7 @@ TRUE = (
 ROAD = ("joined as Shorewall would have it", "on the road", "reload on the road", "started", "home again", "left")
 
 
-@pytest.mark.parametrize("mode", ["shared", "macvlan", "separate"])
+@pytest.mark.parametrize("mode", ["shared", "addresses", "macvlan", "separate"])
 def test_failover(mode: str) -> None:
     sys.path.insert(0, str(BENCHMARK))
     bench = importlib.import_module("bench")

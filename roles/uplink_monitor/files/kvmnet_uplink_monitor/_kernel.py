@@ -193,7 +193,7 @@ class Batch:
                 run(["ip", "-4", *line.split()])
             except FailedError as error:
                 # A second try of what the batch had done already
-                if "File exists" not in str(error) and "No such" not in str(error):
+                if not any(f"RTNETLINK answers: {said}" in str(error) for said in ("File exists", "No such")):
                     problems.append(str(error))
         return problems
 
@@ -210,14 +210,21 @@ class Batch:
         return program.returncode == 0
 
 
-def drop_connections(mark: int) -> None:
-    """Delete the connections that carry a provider's mark.
+def drop_connections(mark: int, translated: str | None = None) -> None:
+    """Delete the connections that carry a provider's mark, and those without any that were given its address.
+
+    A connection gets its mark from the first answer. One that waits for it keeps the source address that it was given;
+    where masquerading sees the interface change it is dropped, not so where two addresses stand on one interface.
 
     Raises:
         FailedError: the program is not there, or does not work.
     """
-    try:
-        run(["conntrack", "-D", "-f", "ipv4", "--mark", f"{mark:#x}/{PROVIDER_MASK:#x}"])
-    except FailedError as error:
-        if "0 flow entries" not in str(error):
-            raise
+    chosen = [["--mark", f"{mark:#x}/{PROVIDER_MASK:#x}"]]
+    if translated:
+        chosen.append(["--mark", f"0/{PROVIDER_MASK:#x}", "--src-nat", translated])
+    for each in chosen:
+        try:
+            run(["conntrack", "-D", "-f", "ipv4", *each])
+        except FailedError as error:
+            if "0 flow entries" not in str(error):
+                raise

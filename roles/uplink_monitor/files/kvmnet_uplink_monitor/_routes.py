@@ -10,6 +10,7 @@ host whose uplinks all work looks exactly as Shorewall left it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -183,6 +184,12 @@ def attach(
     return found
 
 
+def own_address(provider: Provider, providers: Iterable[Provider]) -> str | None:
+    """Return the address of a provider that shares its interface with others of other addresses."""
+    others = {each.address for each in providers if each.interface == provider.interface}
+    return provider.address if len(others) > 1 else None
+
+
 def substitutes(healthy: Iterable[Attached]) -> tuple[tuple[Hop, ...], Attached | None]:
     """Return where traffic of a provider that is out goes: hops, and the provider when it is one."""
     by_name = {each.provider.name: each for each in healthy}
@@ -276,8 +283,11 @@ def provider_rules(attached: Attached, link: Link) -> list[Rule]:
     if own.source_rule and not own.loose:
         addresses = (own.address,) if own.address else link.addresses
         rules += [Rule(SHOREWALL_SOURCES, own.number, source=address) for address in addresses]
-    rules += [rule for rule in map(read_rule, own.rules) if rule not in rules]
-    return rules
+    for text in own.rules:
+        # One with words that are not known here is left to Shorewall
+        with contextlib.suppress(ValueError, KeyError):
+            rules.append(read_rule(text))
+    return list(dict.fromkeys(rules))
 
 
 def is_ours(rule: Rule) -> bool:

@@ -25,7 +25,7 @@ from ._hooks import Hooks
 from ._netlink import Listener
 from ._probe import Echo
 from ._providers import DETECT, Provider, RefusedError, read_providers
-from ._routes import Attached, Snapshot, attach, plan, sharing
+from ._routes import Attached, Snapshot, attach, own_address, plan, sharing
 from ._state import Paths, Verdicts, read_text, stamp, write
 from ._watch import Drill, Watch
 
@@ -239,7 +239,7 @@ class Service:
         for provider in self.providers:
             if provider.name in gone:
                 try:
-                    _kernel.drop_connections(provider.mark)
+                    _kernel.drop_connections(provider.mark, own_address(provider, self.providers))
                 except _kernel.FailedError as error:
                     self._warn(f"connections of {provider.name} stay until they time out: {error}")
         self._tell(now)
