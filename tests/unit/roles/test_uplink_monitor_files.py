@@ -212,8 +212,12 @@ def program(place: Path, name: str, text: str) -> None:
 
 
 def test_a_batch_that_fails_is_done_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path, "ip", f'if [ "$2" = -batch ]; then cat > {tmp_path}/batch; exit 255; fi\n'
-            f'echo "$@" >> {tmp_path}/lines\ncase "$*" in *gone*) echo "Cannot find device" >&2; exit 1;; esac')  # fmt: skip
+    program(
+        tmp_path,
+        "ip",
+        f'if [ "$2" = -batch ]; then cat > {tmp_path}/batch; exit 255; fi\necho "$@" >> {tmp_path}/lines\n'
+        'case "$*" in *gone*) echo "Cannot find device" >&2; exit 1;; esac',
+    )
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     batch = _kernel.Batch()
     batch.prepare()

@@ -297,7 +297,8 @@ def test_a_rule_is_read_as_it_is_written(line: str) -> None:
 
 
 def test_a_rule_that_is_not_understood() -> None:
-    script = "start_provider_comcast() {\n\trun_ip rule add oif eth0 pref 5 table 1\n\trun_ip rule add to 10.9.0.0/16 pref 1000 table 1\n}\n"
+    script = "start_provider_comcast() {\n\trun_ip rule add oif eth0 pref 5 table 1\n"
+    script += "\trun_ip rule add to 10.9.0.0/16 pref 1000 table 1\n}\n"
     provider = _providers.read_providers(SHARED, script)[0]
     assert len(provider.rules) == 2
     attached = _routes.attach([provider], LINKS, {})["comcast"]
