@@ -26,11 +26,21 @@ INVENTORY = ROOT / "molecule/lockout/inventory"
 WINDOW = 6
 # The host has so long past the window, by its design.
 GRACE = 15
-_FULL = (
-    "mount -t tmpfs -o size=64k none /mnt && cp -a /etc/systemd/network/. /mnt/ && "
-    "mount --move /mnt /etc/systemd/network && head -c 64k /dev/zero > /etc/systemd/network/.filler; true"
-)
-_BREAK = "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/networkctl; chmod +x /usr/local/sbin/networkctl"
+_FULL = """\
+cp -a /etc/systemd/network /run/network.saved
+mount -t tmpfs -o size=64k none /etc/systemd/network
+cp -a /run/network.saved/. /etc/systemd/network/
+head -c 64k /dev/zero > /etc/systemd/network/.filler || true
+"""
+_EMPTY = "umount /etc/systemd/network && rm -r /run/network.saved"
+_BREAK = """\
+cat > /usr/local/sbin/networkctl <<'END'
+#!/bin/sh
+[ "$1" != reload ] && exec /usr/bin/networkctl "$@"
+exit 1
+END
+chmod +x /usr/local/sbin/networkctl
+"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ def mend(machine: Machine, fault: Fault) -> None:
     if fault.event == "break networkctl":
         machine.shell("rm /usr/local/sbin/networkctl")
     if fault.event == "fill the disk":
-        machine.shell("umount /etc/systemd/network")
+        machine.shell(_EMPTY)
 
 
 def _wait(condition: Any, seconds: float) -> bool:

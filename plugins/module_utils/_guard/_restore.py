@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -44,7 +45,9 @@ class Restorer:
     def __init__(self, transaction: Transaction) -> None:
         self.transaction = transaction
         self.before = transaction.snapshot()
-        self.made = transaction.about().get("made", [])
+        about = transaction.about()
+        self.made: list[str] = about.get("made", [])
+        self.directories: list[str] = about.get("directories", [])
         self.inverse = _apply.load_index(transaction.undo) or {"entries": {}, "steps": []}
         self.errors: list[str] = []
 
@@ -75,7 +78,7 @@ class Restorer:
     def run_at_boot(self) -> list[str]:
         """Put the files back before anything reads them: nothing of the change is at work yet."""
         self._try(self.make_room)
-        self._try(_apply.install_files, self.transaction.undo, self.inverse, False)
+        self._try(self.files, False)
         self._try(self.kept)
         self._try(run, ["systemctl", "daemon-reload"])
         for name, unit in self.before.get("units", {}).items():
@@ -128,14 +131,21 @@ class Restorer:
         for root in _exchange.WHOLE:
             shutil.rmtree(_exchange.next_of(Path(root)), ignore_errors=True)
 
-    def files(self) -> None:
+    def files(self, running: bool = True) -> None:
         """Put the files back that are not as they were.
+
+        Args:
+            running: the firewalls may be at work.
 
         Raises:
             OSError: one could not be written.
         """
         changed = {path: entry for path, entry in self.inverse["entries"].items() if not self._same(path, entry)}
-        _apply.install_files(self.transaction.undo, {"entries": changed})
+        _apply.install_files(self.transaction.undo, {"entries": changed}, running)
+        for directory in self.directories:
+            # Whatever somebody else has put there meanwhile stays.
+            with contextlib.suppress(OSError):
+                Path(directory).rmdir()
 
     def _same(self, path: str, entry: dict[str, Any]) -> bool:
         live = Path(path)

@@ -126,7 +126,9 @@ class Transaction:
         for number, file in enumerate(KEPT_FILES):
             if Path(file).is_file():
                 shutil.copy2(file, self.directory / f"file-{number}")
-        _apply.write_json(self.directory / "about.json", about | {"made": _made(index)})
+        _apply.write_json(
+            self.directory / "about.json", about | {"made": _made(index), "directories": _directories(index)}
+        )
         # Putting files back takes room that a full disk has not.
         old = sum(path.stat().st_size for path in self.undo.rglob("*") if path.is_file())
         with (self.directory / "spare").open("wb") as spare:
@@ -186,6 +188,17 @@ class Transaction:
         os.sync()
         shutil.rmtree(self.undo, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _directories(index: dict[str, Any]) -> list[str]:
+    """Return the directories that the change makes, inner ones first."""
+    wanted = {
+        parent
+        for path, entry in index["entries"].items()
+        if entry["state"] == "present"
+        for parent in Path(path).parents
+    }
+    return sorted((str(path) for path in wanted if not path.exists()), reverse=True)
 
 
 def _made(index: dict[str, Any]) -> list[str]:
