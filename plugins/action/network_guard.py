@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -30,10 +30,12 @@ FRESH = "-o ControlMaster=no -o ControlPath=none"
 
 class ActionModule(ActionBase):
     _requires_connection = True
+    # Where the host is reached before the change.
+    _host: Any = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        args = {key: value for key, value in self._task.args.items() if key not in ("phase", "peer", "token")}
+        args = {key: value for key, value in self._task.args.items() if key not in ("phase", "login", "token")}
         variables = task_vars or {}
 
         checked = self._call({**args, "phase": "check"}, variables)
@@ -41,61 +43,82 @@ class ActionModule(ActionBase):
             return checked
         token = secrets.token_hex(4)
         # In check mode this call refuses what a run would refuse, and starts nothing.
-        started = self._call({**args, "phase": "apply", "token": token, "peer": self._peer()}, variables)
+        started = self._call({**args, "phase": "apply", "token": token, "login": self._login()}, variables)
         if started.get("failed") or self._task.check_mode:
             return started
-        with self._new_connections():
+        with self._new_connections(args.get("connect")):
             report = self._await_report(args, token, variables)
-        return self._conclude(started, report)
+        result = self._conclude(started, report)
+        return result if result.get("failed") or not args.get("connect") else {**result, "host": args["connect"]}
 
     def _call(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=variables)
         result.pop("invocation", None)
         return result
 
-    def _peer(self) -> str | None:
-        """Return the address that the host sees us at, asked for without sudo, which clears the variable."""
+    def _login(self) -> str:
+        """Return how the host sees this connection, asked for without sudo, which clears the variable."""
         become = self._connection.become
         self._connection.set_become_plugin(None)
         try:
             answer = self._low_level_execute_command("echo $SSH_CONNECTION", sudoable=False)
         finally:
             self._connection.set_become_plugin(become)
-        words = str(answer.get("stdout", "")).split()
-        return words[0] if words else None
+        return str(answer.get("stdout", "")).strip()
 
     @contextmanager
-    def _new_connections(self) -> Iterator[None]:
-        """Let every call be a connection of its own, given up soon when nobody answers."""
+    def _new_connections(self, host: str | None) -> Iterator[None]:
+        """Let every call be a connection of its own, given up soon when nobody answers.
+
+        Args:
+            host: the address at which the host is reached then, if it is another one; its key stays the same.
+        """
         self._connection.reset()
-        changed = {"ssh_common_args": FRESH, "timeout": CONNECT_SECONDS}
-        before = {}
-        for name, value in changed.items():
-            try:
-                before[name] = self._connection.get_option(name)
-            except KeyError:
-                # Not a connection by SSH.
-                continue
-            joined = f"{before[name] or ''} {value}".strip() if name == "ssh_common_args" else value
-            self._connection.set_option(name, joined)
+        self._host = self._option("host")
+        wanted: dict[str, Any] = {"ssh_common_args": FRESH, "timeout": CONNECT_SECONDS}
+        if host is not None:
+            wanted |= {"host": host, "ssh_common_args": f"{FRESH} -o HostKeyAlias={self._host}"}
+        before = {name: self._option(name) for name in wanted}
+        for name, value in wanted.items():
+            if before[name] is not None or name == "ssh_common_args":
+                self._set(name, f"{before[name] or ''} {value}".strip() if name == "ssh_common_args" else value)
         try:
             yield
         finally:
             for name, value in before.items():
-                self._connection.set_option(name, value)
+                self._set(name, value)
+
+    def _option(self, name: str) -> Any:
+        try:
+            return self._connection.get_option(name)
+        except KeyError:
+            # Not a connection by SSH.
+            return None
+
+    def _set(self, name: str, value: Any) -> None:
+        with suppress(KeyError):
+            self._connection.set_option(name, value)
 
     def _await_report(self, args: dict[str, Any], token: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Ask over new connections until the change is confirmed, or the host has put everything back."""
         patience = APPLY_SECONDS + int(args.get("timeout", 30)) + RESTORE_SECONDS
         end = time.monotonic() + patience
         error, phase = "it never answered", "result"
+        # A host that has undone a change of its address is at the old one.
+        hosts = [self._option("host"), self._host] if args.get("connect") else [self._option("host")]
+        turn = 0
         while time.monotonic() < end:
             time.sleep(PAUSE)
             try:
-                answer = self._call({**args, "phase": phase, "token": token}, variables)
+                host = hosts[turn % len(hosts)]
+                self._set("host", host)
+                answer = self._call(
+                    {**args, "phase": phase if host == hosts[0] else "result", "token": token}, variables
+                )
             except AnsibleConnectionFailure as failure:
                 error = str(failure).strip()
                 display.v(f"{self._task.action}: no new connection yet: {error}")
+                turn += 1
                 continue
             if answer.get("failed"):
                 error = str(answer.get("msg"))
@@ -105,7 +128,7 @@ class ActionModule(ActionBase):
                 return report
             if report["state"] == "applied":
                 # Only a connection that is opened from now on proves that new ones are let in.
-                phase = "confirm"
+                phase, turn = "confirm", 0
             display.v(f"{self._task.action}: the host is reachable, its state is {report['state']}")
         return {"state": "unknown", "error": f"nothing was heard of the host for {patience} s ({error})"}
 

@@ -50,6 +50,19 @@ options:
     type: list
     elements: str
     default: []
+  precheck:
+    description:
+      - Refuse a change that plainly cuts off the connection that it is made over, naming the rule of the firewall or
+        the file that does it, before anything is touched.
+      - V(false) leaves it to the host to undo such a change.
+    type: bool
+    default: true
+  connect:
+    description:
+      - The address at which the host is reached once the change is made, where that is another one than now. It has
+        to show the same host key.
+      - The rest of the play goes on at the old address unless told otherwise; see the examples.
+    type: str
   rollback:
     description:
       - Put the last commit back instead.
@@ -103,9 +116,9 @@ options:
     type: str
     choices: [check, apply, result, confirm]
     default: check
-  peer:
+  login:
     description:
-      - Set by the action plugin, the address that the controller connects from; not for playbooks.
+      - Set by the action plugin, the connection that the controller uses; not for playbooks.
     type: str
   token:
     description:
@@ -134,6 +147,17 @@ EXAMPLES = r"""
       - argv: [sysctl, -p, /etc/sysctl.d/60-mine.conf]
         undo: [sysctl, net.ipv4.tcp_mtu_probing=0]
 
+- name: Change the address that the host is managed at
+  ursa.kvmnet.network_guard:
+    run_id: "{{ lookup('ursa.kvmnet.run_id') }}"
+    connect: 192.0.2.77
+  register: committed
+
+- name: Go on there
+  ansible.builtin.set_fact:
+    ansible_host: "{{ committed.host }}"
+  when: committed.host is defined
+
 - name: Put the last commit back
   ursa.kvmnet.network_guard:
     run_id: "{{ lookup('ursa.kvmnet.run_id') }}"
@@ -148,6 +172,11 @@ changes:
   elements: dict
   sample: [{"action": "create", "kind": "file", "name": "/etc/systemd/network/50-kvmnet-br0.network", "options": {},
   "note": ""}]
+host:
+  description: The address at which the host is reached from now on.
+  returned: when something was committed with O(connect)
+  type: str
+  sample: 192.0.2.77
 seconds:
   description: How long the apply took on the host.
   returned: when something was committed
@@ -181,11 +210,21 @@ def open_candidate(module: AnsibleModule) -> Candidate:
         module.fail_json(**report(problems))
     if not params["rollback"]:
         _commit.add_own(candidate, params["files"], params["commands"])
-    if not candidate.empty and params["peer"] and params["admit"]:
-        refused = _commit.check_admitted(params["peer"], params["admit"])
-        if refused:
-            module.fail_json(**report([refused]))
     return candidate
+
+
+def check_connection(module: AnsibleModule, candidate: Candidate) -> None:
+    """Refuse what would cut the controller off, before anything is touched."""
+    params = module.params
+    login = _commit.read_login(params["login"] or "")
+    if candidate.empty or login is None:
+        return
+    refused = _commit.check_admitted(login.client, params["admit"]) if params["admit"] else None
+    problems = [refused] if refused else []
+    if params["precheck"]:
+        problems += _commit.check_login(candidate, login, params["connect"])
+    if problems:
+        module.fail_json(**report(problems))
 
 
 def main() -> None:
@@ -194,6 +233,8 @@ def main() -> None:
             "run_id": {"type": "str", "required": True},
             "timeout": {"type": "int", "default": 30},
             "admit": {"type": "list", "elements": "str", "default": []},
+            "precheck": {"type": "bool", "default": True},
+            "connect": {"type": "str"},
             "rollback": {"type": "bool", "default": False},
             "files": {
                 "type": "list",
@@ -216,7 +257,7 @@ def main() -> None:
                 },
             },
             "phase": {"type": "str", "choices": ["check", "apply", "result", "confirm"], "default": "check"},
-            "peer": {"type": "str"},
+            "login": {"type": "str"},
             "token": {"type": "str", "no_log": False},
         },
         supports_check_mode=True,
@@ -232,9 +273,11 @@ def main() -> None:
         if not module.params["rollback"]:
             # What is put back brings the compiled scripts that it had.
             ensure_compiled(candidate, module.check_mode)
+        check_connection(module, candidate)
         plan = _commit.describe(candidate)
         if module.params["phase"] == "apply" and not module.check_mode:
-            _commit.start(candidate, module.params["token"], module.params["peer"], module.params["timeout"])
+            peer = (module.params["login"] or "").partition(" ")[0] or None
+            _commit.start(candidate, module.params["token"], peer, module.params["timeout"])
     except ApplyError as error:
         module.fail_json(msg=f"Nothing was changed: {error}")
     if module.params["phase"] == "apply" and not module.params["rollback"]:

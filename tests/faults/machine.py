@@ -124,6 +124,7 @@ class Machine:
             "fault_commands": [],
             "fault_timeout": 6,
             "fault_rollback": False,
+            "fault_precheck": False,
         }
         more = {}
         if outside:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import io
 import ipaddress
+import json
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,13 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _transaction,
     _units,
     _watch,
+)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import (
+    Login,
+    lost_way,
+    network_settings,
+    read_rules,
+    verdict,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import Transaction
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
@@ -123,6 +131,58 @@ def check_admitted(peer: str, admit: Iterable[str]) -> Problem | None:
     own = f"{peer}/{address.max_prefixlen}"
     allowed = f"a list that holds {peer}, the address you are connected from: add {own}, or the network it is in"
     return Problem("kvmnet_management", None, "sources", networks, allowed)
+
+
+def read_login(connection: str) -> Login | None:
+    """Return how the controller reaches this host.
+
+    Args:
+        connection: what sshd put into C(SSH_CONNECTION); anything else is no login.
+    """
+    words = connection.split()
+    if len(words) != 4:
+        return None
+    client, _client_port, server, port = words
+    for link in json.loads(_run.run(["ip", "-j", "address", "show"])):
+        if any(address.get("local") == server for address in link.get("addr_info", ())):
+            return Login(client, server, int(port), str(link["ifname"]))
+    return None
+
+
+def check_login(candidate: Candidate, login: Login, connect: str | None) -> list[Problem]:
+    """Refuse a change that plainly cuts off the connection that it is made over.
+
+    Args:
+        candidate: the change, compiled.
+        login: how the controller reaches the host now.
+        connect: the address at which it expects the host afterwards, where that is another one.
+    """
+    problems = []
+    path = _network_path(login.interface)
+    master = ""
+    if path in candidate.entries and candidate.read(path) is not None:
+        text = (candidate.read(path) or b"").decode(errors="replace")
+        master = next(iter(network_settings(text).get("Bridge", ())), "")
+        over = (candidate.read(_network_path(master)) or b"").decode(errors="replace") if master else text
+        why = lost_way(over, login, [connect] if connect else [])
+        if why:
+            allowed = f"a change that keeps the way you are connected by: with this one {why}"
+            remedy = "; if that is what you want, say so with connect" if "goes away" in why else ""
+            problems.append(Problem(path, None, None, login.interface, allowed + remedy))
+    moved = Login(login.client, connect or login.server, login.port, master or login.interface)
+    version = ipaddress.ip_address(login.client).version
+    script = str(_firewall.firewall_script("shorewall" if version == 4 else "shorewall6"))
+    if candidate.entries.get(script, {}).get("state") == "present":
+        decided, rule = verdict(read_rules((candidate.read(script) or b"").decode(errors="replace")), moved)
+        if decided in ("DROP", "REJECT"):
+            shown = f"{moved.client} to {moved.server} port {moved.port} by {moved.interface}"
+            allowed = f"a firewall that lets in the connection that you are using; '{rule}' would {decided} it"
+            problems.append(Problem(script, None, None, shown, allowed))
+    return problems
+
+
+def _network_path(interface: str) -> str:
+    return f"/etc/systemd/network/50-kvmnet-{interface}.network"
 
 
 def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: Iterable[Mapping[str, Any]]) -> None:
