@@ -193,6 +193,8 @@ class Request:
         if self.providers is not None:
             use_default_rt = self._setting("USE_DEFAULT_RT", "Yes") == "Yes"
             yield from _checks.check_providers(self.providers, interface_rows, use_default_rt)
+            if self.params.get("follow_monitor"):
+                yield from _providers.check_tables(self.providers, self._table_names())
         providers = self.providers if self.providers is not None else list(self.known.values())
         if "rtrules" in self.rows:
             yield from _checks.check_rtrules(self.rows["rtrules"], providers)
@@ -212,6 +214,12 @@ class Request:
         if providers and version == 4:
             names = {str(entry.get("interface")) for entry in providers}
             yield from reverse_path_filters(staging.candidate, names)
+
+    def _table_names(self) -> dict[str, str]:
+        """Return the files that give routing tables names."""
+        candidate, directory = self.staging.candidate, f"{RT_TABLES}.d"
+        paths = [RT_TABLES, *(f"{directory}/{name}" for name in candidate.listdir(directory) if name.endswith(".conf"))]
+        return {path: decode(candidate.read(path)) for path in paths}
 
     def stage(self) -> None:
         """Write everything into the candidate."""

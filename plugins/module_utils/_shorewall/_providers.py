@@ -22,6 +22,8 @@ KEPT = "kept"
 # Table 250 is Shorewall's balance; 253 to 255 are the kernel's.
 LAST_NUMBER = 252
 RESERVED_NUMBERS = (250,)
+# What the uplink monitor adds to a provider's number, for a table that its connections fall back on and one of probes.
+MONITOR_TABLES = (1000, 2000)
 # Written by the uplink monitor while an uplink is out.
 VERDICT = "/var/lib/kvmnet/uplinks/init"
 RESERVED_NAMES = ("local", "main", "default", "balance", "unspec")
@@ -100,6 +102,28 @@ def renumbered(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapp
         for name, entry in after.items()
         if str(before.get(name, entry).get("number")) != str(entry.get("number"))
     ]
+
+
+def check_tables(entries: Iterable[Mapping[str, Any]], texts: Mapping[str, str]) -> list[Problem]:
+    """Refuse names of routing tables that the uplink monitor fills for a provider.
+
+    Args:
+        entries: the providers, with their numbers.
+        texts: iproute2's lists of names, by path.
+    """
+    needed = {int(entry["number"]) + base: str(entry.get("name")) for entry in entries for base in MONITOR_TABLES}
+    problems = []
+    for path, text in texts.items():
+        for place, line in enumerate(text.splitlines(), 1):
+            words = line.split("#")[0].split()
+            number = int(words[0], 0) if words and re.fullmatch(r"\d+|0x[\da-fA-F]+", words[0]) else 0
+            if number in needed:
+                allowed = (
+                    f"another number: the uplink monitor uses table {number} for the provider {needed[number]} "
+                    "(or another number for that)"
+                )
+                problems.append(Problem(path, None, f"line {place}", line.strip(), allowed))
+    return problems
 
 
 def check_disjoint(entries: Iterable[Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> list[Problem]:

@@ -203,6 +203,20 @@ class TestProviders:
         orders = [step["order"] for (_kind, key), step in again.steps.items() if "drop" in key]
         assert orders == [66, 66]
 
+    @pytest.mark.parametrize(
+        ("line", "refused"), [("1001 mine", True), ("0x7d2 mine", True), ("1003 mine", False), ("# 1001 was", False)]
+    )
+    def test_a_table_that_the_monitor_needs_is_named_by_nobody_else(self, root: Path, line: str, refused: bool) -> None:
+        directory = root / "etc/iproute2/rt_tables.d"
+        directory.mkdir(parents=True)
+        (directory / "site.conf").write_text(f"# ours\n{line}\n")
+        stage(root)
+        found = [f"/etc/iproute2/rt_tables.d/site.conf.line 2: {line}"] if refused else []
+        if refused:
+            assert problems(root, config=CONFIG | {"follow_monitor": True}) == found
+        else:
+            stage(root, config=CONFIG | {"follow_monitor": True})
+
     def test_the_last_one_takes_all_connections(self, root: Path) -> None:
         candidate, _unused = stage(root)
         install(root, candidate)
