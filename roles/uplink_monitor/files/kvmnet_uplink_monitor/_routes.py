@@ -360,12 +360,16 @@ def plan(
         wanted = [route for route in wanted if route.table >= SHADOW]
     lines = route_lines(wanted, now.routes)
     lines += [f"rule add {rule.line}" for rule in dict.fromkeys(rules) if rule not in now.rules]
-    return lines + [f"rule del {rule.line}" for rule in stale]
+    return lines + [f"rule del {rule.line}" for rule in stale] + _flush(stale, now)
 
 
 def withdraw(now: Snapshot) -> list[str]:
     """Return the lines that take away every rule and table of ours."""
     ours = [rule for rule in now.rules if is_ours(rule)]
-    tables = sorted({rule.table for rule in ours if rule.table > SHADOW})
-    held = {route.table for route in now.routes}
-    return [f"rule del {rule.line}" for rule in ours] + [f"route flush table {each}" for each in tables if each in held]
+    return [f"rule del {rule.line}" for rule in ours] + _flush(ours, now)
+
+
+def _flush(rules: Iterable[Rule], now: Snapshot) -> list[str]:
+    """Return the lines that empty the tables of ours that rules led to."""
+    tables = {rule.table for rule in rules if rule.table > SHADOW} & {route.table for route in now.routes}
+    return [f"route flush table {table}" for table in sorted(tables)]

@@ -83,7 +83,8 @@ class Watch:
     @property
     def reason(self) -> str:
         if self.attached is None:
-            return "no address" if self.carrier else f"{self.provider.interface} is not there or has no address"
+            lacks = "no address, or its gateway is not known" if self.carrier else "no address, or is not there"
+            return f"{self.provider.interface} has {lacks}"
         if not self.carrier:
             return f"{self.provider.interface} has {_LOST_LINK}"
         if self.drill is not None:
