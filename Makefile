@@ -68,7 +68,8 @@ lint-yaml: test-tools
 	$(step) "yamllint" yamllint --strict .
 
 lint-shell: test-tools
-	$(step) "shellcheck" shellcheck .ci/run tools/import tools/libvirt tools/packages tools/sanity tools/step tools/venv
+	$(step) "shellcheck" shellcheck roles/uplink_monitor/files/foolsm/* .ci/run tools/import \
+		tools/libvirt tools/packages tools/sanity tools/step tools/venv
 
 lint-words: test-tools
 	$(step) "codespell" codespell
