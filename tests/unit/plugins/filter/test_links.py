@@ -119,6 +119,27 @@ def test_uplinks_on_interfaces_of_their_own_stay_apart() -> None:
     ]
 
 
+def test_a_macvlan_is_a_link_of_its_own() -> None:
+    own = {"name": "isp2", "interface": "eth0", "sharing": "macvlan"}
+    own |= {"address": "172.20.1.131/24", "gateway": "172.20.1.9"}
+    found = uplink_links([COMCAST, own, AVVANTA]) or []
+    assert [(link["interface"], link.get("parent"), link["manage"]) for link in found] == [
+        ("eth0", None, True),
+        ("isp2", "eth0", True),
+    ]
+    assert (found[1]["addresses"], found[1]["gateway"], found[1]["table"]) == (["172.20.1.131/24"], "172.20.1.9", 253)
+    assert "mac" not in found[1]
+    (_unused, given) = uplink_links([COMCAST, own | {"mac": "52:54:00:00:00:07"}]) or []
+    assert given["mac"] == "52:54:00:00:00:07"
+
+
+def test_one_of_several_may_be_missing_unless_others_share_its_interface() -> None:
+    other = {"name": "lte", "interface": "wwan0", "address": "dhcp", "gateway": "dhcp"}
+    shared = uplink_links([COMCAST, AVVANTA, other]) or []
+    assert [(link["interface"], link.get("optional", False)) for link in shared] == [("eth0", False), ("wwan0", True)]
+    assert "optional" not in (uplink_links([other]) or [{}])[0]
+
+
 def test_both_kinds_of_addresses_stand_on_one_link() -> None:
     networks = [{"name": "kvm", "bridge": "br0", "address": "192.168.0.254/24", "address6": "2001:db8:2::1/64"}]
     assert [bridge["addresses"] for bridge in bridges(networks) or []] == [["192.168.0.254/24", "2001:db8:2::1/64"]]

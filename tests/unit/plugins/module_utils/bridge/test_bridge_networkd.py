@@ -81,7 +81,8 @@ def test_a_lease_of_one_of_several_puts_only_its_router_beside_main() -> None:
     uplink = Uplink("eth0", AT, dhcp=True, dhcp_gateway=True, table=253)
     text = networkd.render_uplink(uplink)
     assert "[Route]\nGateway=_dhcp4\nTable=253\n" in text
-    assert "UseGateway=no\nUseRoutes=no" in text
+    # Nor a route to its name server, which would be looked up before every provider.
+    assert "UseGateway=no\nUseRoutes=no\nRoutesToDNS=no" in text
     # It would take the route of the network itself along.
     assert "RouteTable" not in text
     assert "RequiredForOnline=no\n" in text
@@ -91,6 +92,7 @@ def test_a_lease_of_the_only_uplink_is_taken_whole() -> None:
     text = networkd.render_uplink(Uplink("eth0", AT, dhcp=True, dhcp_gateway=True))
     assert "[Route]" not in text
     assert "UseGateway" not in text
+    assert "RoutesToDNS" not in text
     assert "RequiredForOnline=routable\n" in text
 
 

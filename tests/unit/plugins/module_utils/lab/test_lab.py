@@ -82,6 +82,19 @@ def test_what_is_made_is_removed() -> None:
     assert all(f"link add {port} netns kvmnet-wires" in made for port in removed[:-1])
 
 
+def test_a_cable_is_plugged_in_unless_it_is_not() -> None:
+    cards = [{"name": "eth0", "wire": "w1", "mac": "02:00:00:00:00:01"}]
+    cards.append({"name": "wlan0", "wire": "w2", "mac": "02:00:00:00:00:02", "plugged": False})
+    lines = _steps.make_node({"name": "ursa", "nics": cards})[1]["stdin"].splitlines()
+    ports = [_steps.port_name("ursa", card) for card in ("eth0", "wlan0")]
+    assert [line for line in lines if "master" in line] == [
+        f"link set {ports[0]} master w1 up",
+        f"link set {ports[1]} master w2 down",
+    ]
+    # A name for whoever pulls the plug
+    assert f"link property add dev {ports[1]} altname ursa-wlan0" in lines
+
+
 def test_a_fingerprint_tells_any_difference() -> None:
     assert _steps.fingerprint(ROUTER) == _steps.fingerprint(json.loads(json.dumps(ROUTER)))
     assert _steps.fingerprint(ROUTER) != _steps.fingerprint({**ROUTER, "nft": ""})

@@ -177,6 +177,55 @@ def test_a_macvlan_uplink_is_not_there_at_boot() -> None:
     assert "Address=172.20.1.130/24" in str(text)
 
 
+def macvlans(*uplinks: dict[str, Any]) -> dict[str, Any]:
+    """A host with macvlans beside, or instead of, what it has of its own on the card."""
+    return topology(ursa=changed(URSA, kvmnet_uplinks=list(uplinks)))
+
+
+def test_what_is_published_comes_in_by_the_address_of_the_uplink() -> None:
+    own = {"name": "avvanta", "interface": "eth0", "sharing": "macvlan"}
+    built = macvlans(URSA["kvmnet_uplinks"][0], {**own, "address": "172.20.1.131/24", "gateway": "172.20.1.254"})
+    assert "dport 8080 dnat to 172.20.1.131" in node(built, "avvanta")["nft"]
+    assert "dport 8080 dnat to 172.20.1.130" in node(built, "comcast")["nft"]
+    assert wire_of(built, "ursa", "eth0") == wire_of(built, "avvanta", "lan") == wire_of(built, "comcast", "lan")
+
+
+def test_a_macvlan_that_asks_is_answered_by_its_own_gateway_alone() -> None:
+    own = {"name": "avvanta", "interface": "eth0", "sharing": "macvlan"}
+    built = macvlans(URSA["kvmnet_uplinks"][0], {**own, "address": "dhcp", "gateway": "172.20.1.254"})
+    assert [program["name"] for program in node(built, "avvanta")["programs"]] == ["dhcp"]
+    assert node(built, "comcast")["programs"] == []
+    # The card itself has its address as ever
+    assert "DHCP" not in str(node(built, "ursa")["files"])
+
+
+def test_a_card_with_macvlans_only_boots_with_the_first_address() -> None:
+    first = {**URSA["kvmnet_uplinks"][0], "sharing": "macvlan"}
+    second = {**first, "name": "avvanta", "address": "dhcp", "gateway": "172.20.1.254", "primary": False}
+    text = str(node(macvlans(first, second), "ursa")["files"])
+    assert "Address=172.20.1.130/24" in text
+    assert "DHCP" not in text
+
+
+def test_a_line_has_an_address_at_either_end() -> None:
+    line = {"name": "line", "interface": "eth1", "address": "198.51.100.2/32"}
+    built = macvlans(URSA["kvmnet_uplinks"][0], line)
+    (card,) = [nic for nic in node(built, "ursa-eth1")["nics"] if nic["name"] == "lan"]
+    assert card["addresses"] == ["198.51.100.3/32"]
+    assert node(built, "ursa-eth1")["sysctls"]["net.ipv4.conf.lan.proxy_arp"] == "1"
+    assert "198.51.100.2/32 dev lan" in node(built, "ursa-eth1")["routes"]
+
+
+def test_a_cable_that_is_not_plugged_in_does_not_hold_up_the_boot() -> None:
+    wireless = {"name": "wireless", "interface": "wlan0", "address": "dhcp", "gateway": "dhcp"}
+    built = topology(ursa=changed(URSA, kvmnet_uplinks=[URSA["kvmnet_uplinks"][0], wireless], lab_unplugged=["wlan0"]))
+    plugged = {nic["name"]: nic["plugged"] for nic in node(built, "ursa")["nics"]}
+    assert plugged == {"eth0": True, "wlan0": False}
+    text = node(built, "ursa")["files"]["/etc/systemd/network/80-wire-wlan0.network"]
+    assert "[Link]\nRequiredForOnline=no\n" in text
+    assert node(built, "ursa-wlan0")["programs"][0]["name"] == "dhcp"
+
+
 def test_an_uplink_on_a_bridge_boots_on_its_port() -> None:
     built = topology(
         ursa=changed(
