@@ -53,7 +53,7 @@ DEVICES = r"""      disks:
             choices: [none, writeback, writethrough, directsync, unsafe]
           discard:
             description:
-              - Whether what the guest frees is free on the host; by default V(unmap).
+              - Whether what the guest frees is free on the host; by default V(unmap) for a new one.
             type: str
             choices: [unmap, ignore]
           readonly:

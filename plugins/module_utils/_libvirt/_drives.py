@@ -49,7 +49,7 @@ def normalise_disk(disk: Mapping[str, Any], default_path: str) -> dict[str, Any]
         "path": given.get("path", None if cdrom else default_path),
         "bus": given.get("bus", bus),
         "cache": given.get("cache"),
-        "discard": None if cdrom else given.get("discard", "unmap"),
+        "discard": None if cdrom else given.get("discard"),
         "readonly": bool(given.get("readonly", False)) or cdrom,
         "format": given.get("format"),
     }

@@ -62,9 +62,11 @@ class Storage:
             values["disk_format"] = self._format(path, have)
         if "disks" in values:
             for entry in values["disks"]:
+                have = None if root is None else _drives.disk_at(root, entry["target"])
                 if entry["format"] is None:
-                    have = None if root is None else _drives.disk_at(root, entry["target"])
                     entry["format"] = self._format(entry["path"], have)
+                if entry["discard"] is None and entry["device"] == "disk":
+                    entry["discard"] = "unmap" if have is None else _drives.drive(have)["discard"]
 
     def stay(self, guest: Guest, values: dict[str, Any], root: Element) -> None:
         """Leave files where they are unless the record names another place: a name or a directory may have changed."""

@@ -161,13 +161,17 @@ class TestAdopt:
 
     def test_what_is_read_back_of_it_changes_nothing(self, host):
         (host.path / "old.raw").write_bytes(bytes(1 << 20))
-        host.backend.define(BY_HAND.replace("/elsewhere", str(host.path)))
+        (host.path / "more.raw").write_bytes(bytes(1 << 20))
+        more = "<disk type='file'><source file='/elsewhere/more.raw'/><target dev='sdb' bus='sata'/></disk><graphics"
+        host.backend.define(BY_HAND.replace("<graphics", more).replace("/elsewhere", str(host.path)))
         (domain,) = host.backend.domains()
         entry = entry_of(domain)
         assert problems_of(entry, domain.root) == ["network interface 52:54:00:aa:aa:aa"]
         outcome = host.converge(entry)
         assert outcome.problems == []
-        assert set(options_of(outcome)) == {"origin"}
+        assert set(options_of(outcome)) == {"origin", "disks"}
+        sdb = _drives.disk_at(host.backend.persistent["old"], "sdb")
+        assert _drives.drive(sdb)["discard"] is None
         unchanged(host, entry)
 
     def test_a_nic_is_taken_over_by_its_mac(self, host):
