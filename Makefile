@@ -28,7 +28,7 @@ as_root := $(if $(filter 0,$(shell id -u)),,sudo -E)
 playbook := ansible-playbook -i playbooks/inventories/$(INVENTORY)
 
 .PHONY: help site down test test-all lint lint-ruff lint-types lint-yaml lint-shell lint-words lint-licences lint-ansible \
-	sanity package unit molecule molecule-all bench bench-failover tools lab-tools test-tools
+	sanity package unit molecule molecule-all bench bench-failover bench-guests tools lab-tools test-tools
 
 help:
 	@echo 'make site [INVENTORY=article|minimal|fleet]  build the lab of an inventory on this machine and run site.yml on it'
@@ -38,6 +38,7 @@ help:
 	@echo 'make molecule [SCENARIO=site]                one scenario, or all of them'
 	@echo 'make bench [BENCH="--rules 10,1000"]         figures beside what others do: tests/benchmark/README.md'
 	@echo 'make bench-failover [BENCH="--outages 10"]   how fast a dead uplink is left, beside lsm'
+	@echo 'make bench-guests [BENCH="--guests 100"]     guests made and changed, beside virsh, on the lab or another host'
 
 site: tools lab-tools
 	$(step) "Build the lab of the inventory '$(INVENTORY)'" $(playbook) playbooks/lab.yml
@@ -103,6 +104,10 @@ bench: test-tools lab-tools
 bench-failover: test-tools lab-tools
 	$(step) "Failover (as root: namespaces of their own)" $(as_root) env PYTHONPATH=$(ANSIBLE_COLLECTIONS_PATH) \
 		.venv/bin/python tests/benchmark/failover.py $(BENCH)
+
+bench-guests: tools
+	$(step) "Guests, on a host that Ansible reaches" env PATH="$(CURDIR)/.venv/bin:$$PATH" \
+		.venv/bin/python tests/benchmark/guests.py $(BENCH)
 
 tools: $(LINK)
 	$(step) "Python environment" tools/venv .venv requirements.txt

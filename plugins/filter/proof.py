@@ -44,7 +44,10 @@ def _guests(info: Entry, records: Iterable[Entry], served: set[str]) -> Iterator
     if info["guests"]["state"] != "running":
         yield f"guests: libvirt is {info['guests']['state']}: {info['guests']['message']}"
         return
-    states = {domain["name"]: domain["state"] for domain in info["guests"]["domains"]}
+    domains = info["guests"]["domains"]
+    states = {domain["name"]: domain["state"] for domain in domains}
+    # A guest that is renamed while it runs has its old name until its next start
+    by_uuid = {domain["options"]["uuid"]: domain["state"] for domain in domains if "options" in domain}
     leases: dict[str, list[str]] = {}
     for lease in info["dnsmasq"]["leases"]:
         leases.setdefault(lease["mac"], []).append(lease["address"])
@@ -52,9 +55,10 @@ def _guests(info: Entry, records: Iterable[Entry], served: set[str]) -> Iterator
         name, wanted = record["name"], record["options"].get("state") or "running"
         if wanted == "absent":
             continue
-        if wanted == "running" and states.get(name) != "running":
-            yield f"guest {name}: is {states.get(name, 'not there')}, should be running"
-        if states.get(name) != "running" or record["network"] not in served:
+        state = states.get(name) or by_uuid.get(record["uuid"], "not there")
+        if wanted == "running" and state != "running":
+            yield f"guest {name}: is {state}, should be running"
+        if state != "running" or record["network"] not in served:
             continue
         have = leases.get(record["mac"], [])
         if not have:

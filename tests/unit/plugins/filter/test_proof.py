@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.ursa.kvmnet.plugins.filter.guests import guest_records
 from ansible_collections.ursa.kvmnet.plugins.filter.proof import proof_names, proof_problems, proof_warnings
 from ansible_collections.ursa.kvmnet.plugins.filter.uplinks import monitor_uplinks
-from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import derive_mac
+from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import derive_mac, derive_uuid
 
 NETWORKS = [
     {"name": "kvm", "bridge": "br0", "address": "192.168.0.254/24", "domain": "kvm.example"},
@@ -98,6 +98,12 @@ class TestGuests:
     def test_no_lease_at_all(self, info: dict[str, Any]) -> None:
         info["dnsmasq"]["leases"] = []
         assert problems(info) == ["guest web: has no lease, should have 192.168.0.2", "guest pool: has no lease"]
+
+    def test_a_guest_that_waits_for_its_new_name(self, info: dict[str, Any]) -> None:
+        renamed = [{**GUESTS[0], "name": "www", "renamed_from": "web"}, *GUESTS[1:]]
+        info["guests"]["domains"][0]["options"] = {"uuid": derive_uuid("web")}
+        records = guest_records(renamed, NETWORKS)
+        assert proof_problems(info, records, NETWORKS, UPLINKS) == []
 
     def test_one_that_does_not_run(self, info: dict[str, Any]) -> None:
         info["guests"]["domains"][0]["state"] = "stopped"
