@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -67,9 +69,10 @@ class Traffic:
         """Under which addresses new connections left; empty for one that failed."""
         return {client for begun, client, _unused in self.fresh if begun >= after}
 
-    def last_bad(self, good: str) -> float:
-        """When the last new connection began that did not leave by the good uplink."""
-        return max((begun for begun, client, _unused in self.fresh if client != good), default=0.0)
+    def noticed(self, good: str, after: float) -> float:
+        """For how long new connections noticed: they did not leave by the good uplink, or only after a second try."""
+        late = [begun for begun, client, took in self.fresh if begun >= after and (client != good or took > 0.5)]
+        return max(late, default=after) - after
 
 
 @dataclass
@@ -123,8 +126,14 @@ class Mode:
             time.sleep(0.2)
 
     def routing(self) -> str:
-        """All rules and routes of IPv4, as text."""
-        return str(self.host.check_output("ip -4 rule; ip -4 route show table all"))
+        """All rules and routes of IPv4, as text, but the way out that networkd keeps for the time without Shorewall.
+
+        Shorewall removes that one when it starts, and networkd brings it back when a cable is plugged in.
+        """
+        lines = self.host.check_output("ip -4 rule; ip -4 route show table all").splitlines()
+        return "\n".join(
+            line for line in lines if not re.search(r"^default .* table default proto (static|dhcp)", line)
+        )
 
     def settled(self, expected: str, seconds: float = 30) -> str:
         """Return the rules and routes, once they are as expected or the time is over."""
@@ -148,10 +157,33 @@ class Mode:
 
     def cable(self, card: str, state: str, node: str = "") -> float:
         """Pull the cable of a card (down), or plug it in again (up)."""
-        prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        argv = [*prefix, "ip", "-n", WIRES, "link", "set", port_name(node or self.name, card), state]
-        subprocess.run(argv, check=True)
+        done = self.wire("set", card, state, node=node)
+        assert done.returncode == 0, done.stderr
         return time.monotonic()
+
+    def wire(self, verb: str, card: str, *state: str, node: str = "") -> subprocess.CompletedProcess[str]:
+        """Ask or change the wire's end of a cable."""
+        prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        argv = [*prefix, "ip", "-n", WIRES, "link", verb, port_name(node or self.name, card), *state]
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    def booted_with(self, cables: Mapping[str, str]) -> Callable[[], None]:
+        """Have the cables so when the host is switched on the next time; returns what waits until that was done."""
+
+        def there() -> bool:
+            return all(self.wire("show", card).returncode == 0 for card in cables)
+
+        def act() -> None:
+            for wanted in (False, True):
+                deadline = time.monotonic() + 60
+                while there() != wanted and time.monotonic() < deadline:
+                    time.sleep(0.02)
+            for card, state in cables.items():
+                self.cable(card, state)
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        return thread.join
 
     def gateways(self, state: str) -> None:
         """Pull the providers' routers out of the wire, or plug them in again."""
