@@ -25,7 +25,10 @@ def test_each_provider_has_a_mac_and_an_address_of_its_own(mode: Any) -> None:
     assert links["south"]["linkinfo"]["info_kind"] == "macvlan"
     assert links["south"]["link"] == "eth0"
     assert links["south"]["address"] != links["eth0"]["address"]
-    found = {name: [entry["local"] for entry in links[name]["addr_info"]] for name in ("eth0", "south")}
+    found = {
+        name: [entry["local"] for entry in links[name]["addr_info"] if entry["family"] == "inet"]
+        for name in ("eth0", "south")
+    }
     assert found == {"eth0": ["10.42.1.10"], "south": ["10.42.1.11"]}
 
 
@@ -87,3 +90,46 @@ def test_the_two_do_not_answer_for_each_other(mode: Any) -> None:
     assert mode.host.check_output("cat /proc/sys/net/ipv4/conf/south/arp_ignore") == "1"
     for name in ("all", "eth0", "south"):
         assert mode.host.check_output(f"cat /proc/sys/net/ipv4/conf/{name}/rp_filter") == "0"
+
+
+SIX = {"north": "2001:db8:51::10", "south": "2001:db8:52::11"}
+
+
+def numbers(mode: Any, directory: str) -> dict[str, int]:
+    """The providers of one version of IP, with their numbers."""
+    rows = [line.split() for line in mode.host.check_output(f"cat {directory}/providers").splitlines()]
+    return {row[0]: int(row[1]) for row in rows if row and row[0][0] not in "#?"}
+
+
+def test_providers_of_ipv6_have_numbers_of_their_own(mode: Any) -> None:
+    """Both versions name their tables and mark their connections in one place."""
+    four, six = numbers(mode, "/etc/shorewall"), numbers(mode, "/etc/shorewall6")
+    assert six.keys() == {"north_6", "south_6"}
+    assert not set(four.values()) & set(six.values())
+    rules = mode.host.check_output("ip -6 -N rule")
+    for name, address in SIX.items():
+        table = six[f"{name}_6"]
+        assert re.search(rf"from all fwmark {table:#x}/0xff lookup {table}\n", rules)
+        assert f"from {address} lookup {table}\n" in rules
+        assert f"default via {address.rpartition(':')[0]}:1 " in mode.host.check_output(
+            f"ip -6 route show table {table}"
+        )
+
+
+def test_ipv6_is_shared_too(mode: Any) -> None:
+    seen = {mode.desk.fetch(f"http://[2600:{number}::1]/").get("client") for number in range(1, 25)}
+    assert seen == set(SIX.values())
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_what_the_host_sends_from_a_prefix_leaves_by_its_provider(mode: Any, name: str) -> None:
+    asked = f"curl --silent --max-time 10 --interface {SIX[name]} 'http://[2600:99::1]/'"
+    assert f"client={SIX[name]}\n" in mode.host.check_output(asked)
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_who_comes_in_by_a_prefix_is_answered_through_its_provider(station: Any, mode: Any, name: str) -> None:
+    """By the mark of the connection, which its answers follow."""
+    assert station("client").connects(SIX[name], 22)
+    marked = mode.host.check_output(f"conntrack -f ipv6 -L -p tcp --dport 22 --orig-dst {SIX[name]} 2>/dev/null")
+    assert f"mark={numbers(mode, '/etc/shorewall6')[name + '_6']} " in marked
