@@ -126,14 +126,15 @@ class Mode:
             time.sleep(0.2)
 
     def routing(self) -> str:
-        """All rules and routes of IPv4, as text, but the way out that networkd keeps for the time without Shorewall.
+        """All rules and routes of IPv4, as text, but for two habits of networkd's.
 
-        Shorewall removes that one when it starts, and networkd brings it back when a cable is plugged in.
+        The way out that it keeps for the time without Shorewall, in the table that is looked up last, is removed by
+        Shorewall when it starts, and comes back when a cable is plugged in. And the route to a leased network has a
+        metric after a boot, but not when the lease was there before.
         """
-        lines = self.host.check_output("ip -4 rule; ip -4 route show table all").splitlines()
-        return "\n".join(
-            line for line in lines if not re.search(r"^default .* table default proto (static|dhcp)", line)
-        )
+        text = str(self.host.check_output("ip -4 rule; ip -4 route show table all"))
+        text = re.sub(r"(?m)^default .* table default proto (static|dhcp).*\n", "", text)
+        return re.sub(r"(?m)( proto kernel scope link src \S+) metric 1024", r"\1", text)
 
     def settled(self, expected: str, seconds: float = 30) -> str:
         """Return the rules and routes, once they are as expected or the time is over."""

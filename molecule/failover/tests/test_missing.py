@@ -170,6 +170,12 @@ class TestRoad:
         with laptop.traffic() as traffic:
             time.sleep(3)
         found["home again"] = traffic.seen()
+        power_cycle("shared")
+        begun, up = laptop.started()
+        found["start at home"] = up - begun
+        laptop.waits_for("up", "up")
+        found["samples at home"] = laptop.samples()
+        found["routing"] = laptop.settled(before["shared"])
         return found
 
     def test_it_is_absent_without_a_network(self, travelled: Results) -> None:
@@ -193,3 +199,12 @@ class TestRoad:
 
     def test_home_again_it_leaves(self, travelled: Results, laptop: Any) -> None:
         assert travelled["home again"] == set(laptop.outside.values())
+
+    def test_switched_on_at_home_nothing_is_left_of_the_journey(
+        self, travelled: Results, before: Results, figure: Callable[[str], None]
+    ) -> None:
+        figure(f"shared: started in {travelled['start at home']:.2f} s with both gateways alive")
+        assert travelled["start at home"] < 10
+        assert len(travelled["samples at home"]) > 20
+        assert [sample for sample in travelled["samples at home"] if "accept" in sample[1] and sample[2]] == []
+        assert travelled["routing"] == before["shared"]
