@@ -179,7 +179,7 @@ class Bench:
     def outage(self, uplink: str, kind: str, seconds: float) -> dict[str, Any]:
         """One outage, from the fault to the return."""
         gateway = GATEWAYS[uplink]
-        fault = {"blackhole": self.net.blackhole, "dead": self.net.dead, "carrier": self.net.carrier}[kind]
+        fault = {"blackhole": self.net.blackhole, "dead": self.net.dead, "carrier": self.net.unplugged}[kind]
         place = {"comcast": "eth0", "avvanta": "eth1"}[uplink] if kind == "carrier" else gateway
         begun = fault(place, True)
         time.sleep(max(begun + seconds - time.monotonic(), 0))

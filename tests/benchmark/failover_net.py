@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -66,13 +67,17 @@ def enter(argv: list[str]) -> Path:
     Nothing is to be removed afterwards: the place is a mount that goes with the last process.
     """
     if os.environ.get(INSIDE):
+        # The first process of a namespace is deaf to signals that it does not expect
+        signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
         for place in ("/run/netns", "/mnt"):
             subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
         return Path("/mnt")
     Path("/run/netns").mkdir(exist_ok=True)
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *argv]
-    sys.exit(subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode)
+    inside = subprocess.Popen(command, env={**os.environ, INSIDE: "1"})
+    signal.signal(signal.SIGTERM, lambda *_unused: inside.kill())
+    sys.exit(inside.wait())
 
 
 def sh(command: str, check: bool = True) -> str:
@@ -257,10 +262,10 @@ E""")
         rule = f"; add rule ip fault pass numgen random mod 100 lt {percent} drop" if percent else ""
         sh(f"ip netns exec {gateway} nft 'flush chain ip fault pass{rule}'")
 
-    def carrier(self, name: str, on: bool) -> float:
-        """Pull the cable of one of the host's interfaces, or put it back."""
+    def unplugged(self, name: str, on: bool) -> float:
+        """The cable of one of the host's interfaces is pulled, or put back."""
         begun = time.monotonic()
-        sh(f"ip -n wire link set {name} {'up' if on else 'down'}")
+        sh(f"ip -n wire link set {name} {'down' if on else 'up'}")
         return begun if on else time.monotonic()
 
     # The monitor

@@ -108,13 +108,13 @@ class Run:
         """The third one joins, the others lose their cable, they come back, it goes."""
         net, seen = self.net, self.seen
         net.on_host("ip", "link", "set", "wlan0", "up")
-        net.carrier("wlan0", True)
+        net.unplugged("wlan0", False)
         net.on_host("ip", "address", "add", "172.22.1.50/24", "dev", "wlan0")
         net.wait({"wireless": "up"})
         joined = settled(net)
         net.shorewall("reload")
         seen["joined as Shorewall would have it"] = settled(net) == joined
-        begun = net.carrier("eth0", False)
+        begun = net.unplugged("eth0", True)
         seen["carrier loss after"] = net.wait({"comcast": "absent", "avvanta": "absent", "wireless": "up"}) - begun
         time.sleep(0.3)
         balance = net.on_host("ip", "route", "show", "table", "250")
@@ -122,7 +122,7 @@ class Run:
         net.shorewall("reload")
         seen["reload on the road"] = net.on_host("ip", "route", "show", "table", "250") == balance
         seen["started"] = "running" in net.shorewall("status")
-        net.carrier("eth0", True)
+        net.unplugged("eth0", False)
         net.wait(BOTH_UP)
         seen["home again"] = settled(net) == joined
         net.on_host("ip", "link", "set", "wlan0", "down")

@@ -203,6 +203,16 @@ def test_figures() -> None:
     assert trip == pytest.approx(0.02)
 
 
+@given(st.lists(st.floats(min_value=0.0, max_value=100.0), max_size=50), st.floats(min_value=0.05, max_value=1.0))
+def test_probes_that_were_slept_through_are_not_made_up_for(late: list[float], interval: float) -> None:
+    due = 0.0
+    for seconds in late:
+        now = due + seconds
+        after = part("_service").next_turn(due, interval, now)
+        assert now < after <= now + interval
+        due = after
+
+
 # Which target is asked
 
 

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from . import _kernel
@@ -49,6 +48,11 @@ def notify(text: str) -> None:
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
             peer.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+def next_turn(last: float, interval: float, now: float) -> float:
+    """Return when the next probe is due: what was slept through is not made up for, or many would look like silence."""
+    return last + interval if last + interval > now else now + interval
 
 
 class Service:
@@ -101,9 +105,7 @@ class Service:
                 self._judge(now)
                 for watch in self.watches.values():
                     watch.probe(now, self._echo)
-                next_probe = max(next_probe + self.config.thresholds.interval, now + 0.01)
-                if now - next_probe > self.config.thresholds.interval:
-                    next_probe = now + self.config.thresholds.interval
+                next_probe = next_turn(next_probe, self.config.thresholds.interval, now)
             if first:
                 notify("READY=1")
                 first = False
@@ -166,10 +168,11 @@ class Service:
     def _load(self, now: float) -> None:
         """Read the files; what is wrong is told, and what was known stays."""
         try:
-            text = read_text(self.paths.settings)
-            config = read_config(text) if text else Config()
-            providers = read_providers(read_text(self.paths.providers), read_text(self.paths.script))
-        except (InvalidError, RefusedError) as error:
+            # A file that is not there is one that is being exchanged: what takes the monitor away is `clear`
+            config = read_config(self.paths.settings.read_text(encoding="utf-8"))
+            text = self.paths.providers.read_text(encoding="utf-8")
+            providers = read_providers(text, read_text(self.paths.script))
+        except (InvalidError, RefusedError, OSError, UnicodeError) as error:
             self._warn(f"what was known stays in use: {error}")
             return
         self._warned.clear()
@@ -269,6 +272,8 @@ class Service:
     def _remember(self, attached: dict[str, Attached], snapshot: Snapshot) -> None:
         """Write the verdict to the disk, before the routes follow it."""
         if not self.watches:
+            for path in (self.paths.verdicts, self.paths.fragment):
+                path.unlink(missing_ok=True)
             return
         down = {name: watch.verdict.reason for name, watch in self.watches.items() if not watch.verdict.up}
         since = {name: self._since.setdefault(name, int(time.time())) for name in down}
@@ -330,10 +335,7 @@ class Service:
         return ""
 
 
-def main(paths: Paths, ready: Callable[[Service], None] | None = None) -> int:
+def main(paths: Paths) -> int:
     """Run the service."""
-    service = Service(paths)
-    if ready:
-        ready(service)
-    service.run()
+    Service(paths).run()
     return 0

@@ -20,7 +20,6 @@ from ._verdict import Probe, Thresholds, Verdict
 ARP = "arp"
 _FIRST_HOP_EVERY = 1.0
 _REMEMBERED = 256
-_LOST_LINK = "no carrier"
 
 
 @dataclass
@@ -86,7 +85,7 @@ class Watch:
             lacks = "no address, or its gateway is not known" if self.carrier else "no address, or is not there"
             return f"{self.provider.interface} has {lacks}"
         if not self.carrier:
-            return f"{self.provider.interface} has {_LOST_LINK}"
+            return f"{self.provider.interface} has no carrier"
         if self.drill is not None:
             return f"drill: held {'up' if self.drill.up else 'down'}"
         if not self._rotation.heard:
