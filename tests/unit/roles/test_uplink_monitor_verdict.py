@@ -262,7 +262,7 @@ def test_there_is_always_one_left(names: set[str], works: set[str], present: set
         assert out == names - works
     elif present:
         assert present - out
-        assert choose_out(names, works, present, out) == out, "nothing goes to and fro while nothing changes"
+        assert choose_out(names, works, present, out) == out, "nothing moves while nothing changes"
     if not present and before != names:
         assert out == before
 
