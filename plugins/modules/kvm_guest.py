@@ -170,6 +170,29 @@ EXAMPLES = r"""
           - {mac: "52:54:10:20:30:41", tap: tap-web}
         depends: [db]
 
+- name: Give a guest that runs another disk and another card, and more memory than it can take without a restart
+  ursa.kvmnet.kvm_guest:
+    restart: if_needed
+    images:
+      debian-12:
+        path: /var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2
+    guests:
+      - name: db
+        image: debian-12
+        memory_mib: 4096
+        disks:
+          - {target: vdb, size_gib: 100}
+        nics:
+          - {mac: "52:54:10:20:30:40", tap: tap-db}
+          - {mac: "52:54:10:20:30:42", tap: tap-db-backup, outbound_mbit: 100}
+        wait_for: [lease, agent, {port: 5432}]
+        xml_patch:
+          - xml: <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
+
+- name: Adopt a guest that was made by hand, as kvmnet_info describes it
+  ursa.kvmnet.kvm_guest:
+    guests: "{{ info.guests.domains | selectattr('name', 'equalto', 'old') | map(attribute='options') | list }}"
+
 - name: Remove a guest and its disk
   ursa.kvmnet.kvm_guest:
     guests:
