@@ -10,6 +10,9 @@ import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _backend, _mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of
+
+from .test_options import SAMPLES
 
 
 @pytest.fixture
@@ -53,6 +56,27 @@ def test_life_of_a_guest(libvirt_host, guest):
     assert domain(host, "web") is None
     # libvirt's own domain carries no mark of ours
     assert domain(host, "test").power == "running"
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_every_option_survives_what_libvirt_makes_of_it(libvirt_host, guest, name):
+    """Whatever libvirt rewrites, there is nothing left to do, and what is read back describes the same guest."""
+    host = libvirt_host
+    others = [guest("db", state="stopped")] if name == "depends" else []
+    base = {"image": "deb"} if name.startswith("disk_") else {}
+    base |= {"max_memory_mib": 8192} if name == "memory_mib" else {"max_vcpus": 4} if name == "vcpus" else {}
+    for value in SAMPLES[name][:2]:
+        if value is None or name == "virt_type":
+            continue
+        value = value.format(path=host.path) if name == "disk_path" else value
+        # Filters are another driver's
+        value = [{**nic, "anti_spoofing": False} for nic in value] if name == "nics" else value
+        entry = guest("web", state="stopped", **base, **{name: value})
+        for _again in range(2):
+            outcome = host.converge(*others, entry)
+            assert (outcome.problems, outcome.failures) == ([], {})
+        assert outcome.plan().lines() == []
+        assert host.converge(*others, entry_of(domain(host, "web"))).plan().lines() == []
 
 
 def test_errors_are_libvirts_own_words(libvirt_host):
