@@ -13,7 +13,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-Rule = tuple[tuple[tuple[str, str], ...], str, bool]
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import Rule, read_rule
+
 FINAL = {"ACCEPT", "DROP", "REJECT"}
 # Log lines and counters do not decide.
 SILENT = {"LOG", "NFLOG", "ULOG", ""}
@@ -51,29 +52,8 @@ def read(lines: Iterable[str]) -> RuleSet:
             rules.policies[name] = policy
         elif table == "filter" and line.startswith("-A "):
             words = shlex.split(line)
-            rules.chains[words[1]].append(_read_rule(words[2:]))
+            rules.chains[words[1]].append(read_rule(words[2:], line))
     return rules
-
-
-def _read_rule(words: list[str]) -> Rule:
-    matches: list[tuple[str, str]] = []
-    negated = ""
-    position = 0
-    while position < len(words):
-        word = words[position]
-        if word in ("-j", "-g"):
-            # What follows is how the target works, not when.
-            return tuple(matches), words[position + 1], word == "-g"
-        end = position + 1
-        while end < len(words) and words[end] != "!" and not words[end].startswith("-"):
-            end += 1
-        if word == "!":
-            negated = "!"
-        elif word not in ("-m", "--comment"):
-            matches.append((word, negated + " ".join(words[position + 1 : end])))
-            negated = ""
-        position = end
-    return tuple(matches), "", False
 
 
 def _matches(matches: Iterable[tuple[str, str]], packet: Packet) -> bool:
@@ -120,15 +100,16 @@ def verdict(rules: RuleSet, packet: Packet, limit: int = 64) -> str:
 def _walk(rules: RuleSet, chain: str, packet: Packet, depth: int) -> str:
     if depth == 0:
         raise ValueError("the chains go in a circle")
-    for matches, target, goes in rules.chains[chain]:
-        if target in SILENT or not _matches(matches, packet):
+    for rule in rules.chains[chain]:
+        target = rule.target
+        if target in SILENT or not _matches(rule.matches, packet):
             continue
         if target in FINAL:
             return target
         if target == "RETURN":
             return ""
         decided = _walk(rules, target, packet, depth - 1)
-        if decided or goes:
+        if decided or rule.goes:
             return decided
     return ""
 

@@ -53,11 +53,12 @@ def read_rules(script: str) -> dict[str, list[Rule]]:
     for line in found[1].splitlines() if found else ():
         if line.startswith("-A "):
             words = shlex.split(line)
-            chains.setdefault(words[1], []).append(_read_rule(words[2:], line))
+            chains.setdefault(words[1], []).append(read_rule(words[2:], line))
     return chains
 
 
-def _read_rule(words: list[str], text: str) -> Rule:
+def read_rule(words: list[str], text: str) -> Rule:
+    """Read a rule of iptables, without the chain that it stands in."""
     matches: list[tuple[str, str]] = []
     negated = ""
     position = 0
