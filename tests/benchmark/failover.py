@@ -9,6 +9,7 @@ Real Shorewall, the real monitor, real flows, in namespaces of their own; Debian
 from __future__ import annotations
 
 import argparse
+import bisect
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -216,33 +218,33 @@ class Bench:
 
 def judge(outages: list[dict[str, Any]], flows: list[list[Any]], every: float) -> dict[str, Any]:
     """What the flows went through in each outage."""
-    fresh = sorted((row[2], row[3], row[4]) for row in flows if row[0] == "new")
+    fresh = sorted(row[2] for row in flows if row[0] == "new" and row[3] is None)
+    by_flow: dict[tuple[str, int], list[list[Any]]] = {}
+    for row in sorted((row for row in flows if row[0] != "new"), key=itemgetter(2)):
+        by_flow.setdefault((row[0], row[1]), []).append(row)
     lost_healthy = sent_healthy = 0
     slow_healthy, ended_healthy, moved, resets = 0.0, 0, [], []
     for outage in outages:
         begun, ended, number = outage["begun"], outage["ended"], NUMBERS[outage["uplink"]]
-        lost = [sent for sent, took, _by in fresh if begun - 0.05 <= sent < ended and took is None]
+        lost = [sent for sent in fresh if begun - 0.05 <= sent < ended]
         settled = outage["noticed"]
         if settled is not None and settled < ended:
             moved.append(max(lost, default=begun) + every - begun)
             outage["lost later"] = sum(sent > settled + 0.5 for sent in lost)
-        for kind in ("udp", "tcp"):
-            for flow in {row[1] for row in flows if row[0] == kind}:
-                rows = [row for row in flows if row[0] == kind and row[1] == flow and row[2] < ended + 5]
-                before = [row[4] for row in rows if row[2] < begun - 0.2 and row[3] not in (None, "ended")]
-                rows = [row for row in rows if row[2] >= begun - 0.2]
-                if not before:
-                    continue
-                if before[-1] == number:
-                    over = [row[2] - begun for row in rows if row[3] == "ended" and row[2] < ended]
-                    resets += over[:1]
-                    continue
-                if kind == "udp":
-                    sent_healthy += len(rows)
-                    lost_healthy += sum(row[3] is None for row in rows)
-                else:
-                    ended_healthy += sum(row[3] == "ended" for row in rows)
-                    slow_healthy = max([slow_healthy, *(row[3] for row in rows if isinstance(row[3], float))])
+        for (kind, _flow), rows in by_flow.items():
+            start, stop = (bisect.bisect_left(rows, at, key=itemgetter(2)) for at in (begun - 0.2, ended + 5))
+            before = next((row for row in reversed(rows[:start]) if row[3] not in (None, "ended")), None)
+            if before is None:
+                continue
+            rows = rows[start:stop]
+            if before[4] == number:
+                resets += [row[2] - begun for row in rows if row[3] == "ended" and row[2] < ended][:1]
+            elif kind == "udp":
+                sent_healthy += len(rows)
+                lost_healthy += sum(row[3] is None for row in rows)
+            else:
+                ended_healthy += sum(row[3] == "ended" for row in rows)
+                slow_healthy = max([slow_healthy, *(row[3] for row in rows if isinstance(row[3], float))])
     return {
         "moved": moved,
         "healthy packets": sent_healthy,
