@@ -25,10 +25,11 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 step := @tools/step
 as_root := $(if $(filter 0,$(shell id -u)),,sudo -E)
+lockout := ansible-playbook -i molecule/lockout/inventory
 playbook := ansible-playbook -i playbooks/inventories/$(INVENTORY)
 
 .PHONY: help site down test test-all lint lint-ruff lint-types lint-yaml lint-shell lint-words lint-licences lint-ansible \
-	sanity package unit molecule molecule-all bench bench-failover bench-guests tools lab-tools test-tools
+	sanity package unit molecule molecule-all faults bench bench-failover bench-guests tools lab-tools test-tools
 
 help:
 	@echo 'make site [INVENTORY=article|minimal|fleet]  build the lab of an inventory on this machine and run site.yml on it'
@@ -36,6 +37,7 @@ help:
 	@echo 'make test                                    every check that a change must pass; test-all: the full matrix'
 	@echo 'make lint | sanity | package | unit          one kind of check'
 	@echo 'make molecule [SCENARIO=site]                one scenario, or all of them'
+	@echo 'make faults [FAULTS="--only power"]           every mistake and accident that a commit must survive: docs/guard.md'
 	@echo 'make bench [BENCH="--rules 10,1000"]         figures beside what others do: tests/benchmark/README.md'
 	@echo 'make bench-failover [BENCH="--outages 10"]   how fast a dead uplink is left, beside lsm'
 	@echo 'make bench-guests [BENCH="--guests 100"]     guests made and changed, beside virsh, on the lab or another host'
@@ -96,6 +98,12 @@ molecule: test-tools lab-tools
 
 molecule-all:
 	@$(MAKE) --no-print-directory molecule SCENARIO="$(SCENARIOS) $(SCENARIOS_MORE)"
+
+# Takes long: some sixty changes, each of which goes wrong
+faults: test-tools lab-tools
+	$(step) "Build the lab of the inventory 'lockout'" $(lockout) playbooks/lab.yml
+	$(step) "Run site.yml on it" $(lockout) -i .lab/inventory.yml playbooks/site.yml
+	@status=0; python tests/faults/run.py $(FAULTS) || status=$$?; $(MAKE) --no-print-directory down; exit $$status
 
 bench: test-tools lab-tools
 	$(step) "Benchmarks (as root: namespaces of their own)" $(as_root) env PYTHONPATH=$(ANSIBLE_COLLECTIONS_PATH) \

@@ -43,7 +43,15 @@ class ActionModule(ActionBase):
             return checked
         token = secrets.token_hex(4)
         # In check mode this call refuses what a run would refuse, and starts nothing.
-        started = self._call({**args, "phase": "apply", "token": token, "login": self._login()}, variables)
+        login = self._login()
+        try:
+            started = self._call({**args, "phase": "apply", "token": token, "login": login}, variables)
+        except AnsibleConnectionFailure as failure:
+            if self._task.check_mode:
+                raise
+            # It may have begun; whether it has, the host says.
+            display.v(f"{self._task.action}: the connection was lost while the commit was started: {failure}")
+            started = checked
         if started.get("failed") or self._task.check_mode:
             return started
         with self._new_connections(args.get("connect")):

@@ -49,5 +49,6 @@ sysctl -a 2>/dev/null |
 
 layer units
 systemctl list-unit-files --no-legend --no-pager --state=enabled,disabled,masked --type=service | grep -v kvmnet-guard
+# What closes the host before the network comes is active from the first boot on.
 systemctl list-units --no-legend --no-pager --plain --type=service --state=active,failed \
-    'shorewall*' 'dnsmasq*' 'systemd-networkd*' 'kvmnet*' | awk '{print $1, $3}' | grep -v -E 'guard|commit'
+    'shorewall*' 'dnsmasq*' 'systemd-networkd*' 'kvmnet*' | awk '{print $1, $3}' | grep -v -E 'guard|commit|closed'

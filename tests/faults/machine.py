@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ class Outcome:
 
     Args:
         code: ansible-playbook's exit code.
+        changed: tasks that changed something.
         failed: tasks that failed.
         unreachable: hosts that were not reached.
         text: what it printed.
@@ -38,6 +41,7 @@ class Outcome:
     """
 
     code: int
+    changed: int
     failed: int
     unreachable: int
     text: str
@@ -90,18 +94,27 @@ class Machine:
     @property
     def armed(self) -> bool:
         """Whether a change is on its way; seen on the machine's disk, without asking the machine."""
-        return (self.disk / "var/lib/kvmnet/guard/armed").exists()
+        return bool(self._on_disk("armed"))
+
+    def reports(self, state: str) -> bool:
+        """Whether the guard says so of the change that is on its way; seen in the same way."""
+        return self.armed and f'"{state}"' in self._on_disk("report.json")
+
+    def _on_disk(self, name: str) -> str:
+        path = self.disk / "var/lib/kvmnet/guard" / name
+        if os.geteuid() != 0:
+            argv = self._as_root(["cat", str(path)])
+            return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def processes(self, words: str) -> Iterator[int]:
         """Yield the processes of the host whose command line holds the words."""
-        own = os.stat(f"/run/netns/{self.namespace}").st_ino
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if words in line and os.stat(entry / "ns/net").st_ino == own:
-                    yield int(entry.name)
-            except OSError:
-                continue
+        argv = self._as_root(["ip", "netns", "pids", self.namespace])
+        for number in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split():
+            with contextlib.suppress(OSError):
+                line = Path("/proc", number, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if words in line:
+                    yield int(number)
 
     def kill(self, words: str) -> int:
         """Kill processes of the host and return how many there were."""
@@ -116,7 +129,9 @@ class Machine:
         argv = ["ansible-playbook", str(ROOT / "playbooks/lab_power.yml"), "-e", variables]
         subprocess.run(argv, check=True, capture_output=True, text=True, env=environment(), timeout=120)
 
-    def start_change(self, variables: dict[str, Any], outside: bool = False) -> subprocess.Popen[str]:
+    def start_change(
+        self, variables: Mapping[str, Any], outside: bool = False, arguments: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
         """Begin a change, from the wire or from outside."""
         defaults = {
             "fault_roles": [],
@@ -131,7 +146,7 @@ class Machine:
             client = f"{' '.join(self._as_root(['ip']))} netns exec kvmnet-client nc %h %p"
             more["ansible_ssh_common_args"] = f'-o ProxyCommand="{client}" -F {LAB}/ssh_config'
         argv = ["ansible-playbook", "-i", str(self.inventory), "-i", str(LAB / "inventory.yml")]
-        argv += [str(HERE / "change.yml"), "-e", json.dumps(defaults | variables | more)]
+        argv += [str(HERE / "change.yml"), "-e", json.dumps({**defaults, **variables, **more}), *arguments]
         return subprocess.Popen(
             argv,
             stdout=subprocess.PIPE,
@@ -141,10 +156,44 @@ class Machine:
             start_new_session=True,
         )
 
-    def change(self, variables: dict[str, Any], outside: bool = False, timeout: float = 240) -> Outcome:
+    def change(self, variables: Mapping[str, Any], *arguments: str) -> Outcome:
         """Make a change and wait for its end."""
         started = time.monotonic()
-        return finish(self.start_change(variables, outside), started, timeout)
+        return finish(self.start_change(variables, arguments=arguments), started)
+
+
+class Clock(threading.Thread):
+    """When a change began, was made, and was over, seen from outside.
+
+    Args:
+        machine: the host that is changed.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(daemon=True)
+        self.machine = machine
+        self.began: float | None = None
+        self.made: float | None = None
+        self.ended: float | None = None
+
+    def run(self) -> None:
+        """Look until the change is over."""
+        end = time.monotonic() + 300
+        while self.ended is None and time.monotonic() < end:
+            armed = self.machine.armed
+            if self.began is None and armed:
+                self.began = time.monotonic()
+            if self.made is None and self.machine.reports("applied"):
+                self.made = time.monotonic()
+            if self.began is not None and not armed:
+                self.ended = time.monotonic()
+            time.sleep(0.05)
+
+    @property
+    def unconfirmed(self) -> float | None:
+        """How long the change was there, from its end on, or from its beginning if it was never made."""
+        start = self.made or self.began
+        return None if start is None or self.ended is None else self.ended - start
 
 
 def finish(running: subprocess.Popen[str], started: float, timeout: float = 240) -> Outcome:
@@ -154,9 +203,9 @@ def finish(running: subprocess.Popen[str], started: float, timeout: float = 240)
     except subprocess.TimeoutExpired:
         os.killpg(running.pid, signal.SIGKILL)
         text, _unused = running.communicate()
-    recap = re.search(r"unreachable=(\d+)\s+failed=(\d+)", text)
-    unreachable, failed = (int(recap[1]), int(recap[2])) if recap else (0, 0)
-    return Outcome(running.returncode, failed, unreachable, text, time.monotonic() - started)
+    recap = re.search(r"changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", text)
+    changed, unreachable, failed = (int(count) for count in recap.groups()) if recap else (0, 0, 0)
+    return Outcome(running.returncode, changed, failed, unreachable, text, time.monotonic() - started)
 
 
 def environment() -> dict[str, str]:

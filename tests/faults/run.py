@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from machine import ROOT, Machine, Outcome, differing, finish
+from machine import ROOT, Clock, Machine, Outcome, differing, finish
 from table import FAULTS, Fault
 
 INVENTORY = ROOT / "molecule/lockout/inventory"
@@ -86,11 +86,10 @@ def happen(machine: Machine, fault: Fault, controller: int) -> None:
     if not _wait(lambda: machine.armed, 60):
         raise RuntimeError("the change never began")
     if fault.event == "rollback":
-        _wait(lambda: any(machine.processes("guard.pyz watch")), 5)
-        time.sleep(WINDOW)
+        _wait(lambda: machine.reports("restoring"), 60)
         for _turn in range(3):
-            time.sleep(0.25)
             machine.kill("guard.pyz")
+            time.sleep(0.25)
         return
     time.sleep(fault.step)
     if fault.event == "controller":
@@ -105,6 +104,8 @@ def suffer(machine: Machine, fault: Fault, before: dict[str, list[str]]) -> Resu
     """Make one change go wrong and look at what is left of it."""
     prepare(machine, fault)
     started = time.monotonic()
+    clock = Clock(machine)
+    clock.start()
     running = machine.start_change({**fault.variables, "fault_timeout": WINDOW}, fault.outside)
     try:
         happen(machine, fault, running.pid)
@@ -113,14 +114,20 @@ def suffer(machine: Machine, fault: Fault, before: dict[str, list[str]]) -> Resu
     if fault.event == "controller":
         _wait(lambda: not machine.armed, WINDOW + GRACE + 30)
     healed = _wait(machine.reachable, WINDOW + GRACE)
-    seconds = time.monotonic() - started
+    clock.join(0.5)
+    seconds = clock.unconfirmed
     mend(machine, fault)
     after = machine.state()
     wrong = differing(before, after)
     problems = [f"{layer}: {'; '.join(lines[:4])}" for layer, lines in wrong.items()]
     problems += [] if healed else ["out of reach"]
     problems += _said(fault, outcome)
-    return Result(fault, not problems, seconds, len(before) - len(wrong), " | ".join(problems))
+    # While its power is off, a host heals nothing.
+    if fault.refused and clock.began is not None:
+        problems.append("it was not refused before anything was touched")
+    elif not fault.refused and (seconds is None or (seconds > WINDOW + GRACE and fault.event != "power")):
+        problems.append(f"it was not over within {WINDOW} + {GRACE} s")
+    return Result(fault, not problems, seconds or 0.0, len(before) - len(wrong), " | ".join(problems))
 
 
 def _said(fault: Fault, outcome: Outcome) -> list[str]:
@@ -143,6 +150,7 @@ def main() -> int:
     options = parser.parse_args()
     machine = Machine(INVENTORY)
     results = []
+    print("SECONDS: from the end of the apply, or its beginning where it had no end, until the host had healed itself")
     print(f"{'FAULT':<32} {'STEP':>5}  {'HEALED':<7} {'SECONDS':>7}  LAYERS")
     for _turn in range(options.repeat):
         for fault in FAULTS:

@@ -61,6 +61,7 @@ class Fault:
         event: what happens besides: the processes to kill, C(controller), or C(power).
         step: how long after arming it happens, in seconds.
         expect: what the failed task says; empty where the controller is no longer there to say anything.
+        refused: it is noticed before anything is touched.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Fault:
     event: str = ""
     step: float = 0.0
     expect: str = "The commit was undone by the host: no new connection confirmed"
+    refused: bool = False
 
 
 _MISTAKES = [
@@ -102,6 +104,7 @@ _MISTAKES = [
         "Shorewall compile error",
         {**GOOD, "shorewall_rules": [{"action": "NOSUCH", "source": "net", "dest": "$FW"}]},
         expect="NOSUCH",
+        refused=True,
     ),
     Fault(
         "Shorewall run-time error",

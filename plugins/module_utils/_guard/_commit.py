@@ -331,4 +331,6 @@ def result(token: str, confirm: bool) -> dict[str, Any]:
     report = transaction.last_report()
     if report.get("token") != token:
         return {"state": "unknown", "error": "the host has no report of this commit"}
+    if report["state"] == "restored" and transaction.armed == token:
+        return {**report, "state": "restoring"}
     return report

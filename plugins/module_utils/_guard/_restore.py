@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import time
@@ -20,7 +19,11 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _compare, _exchange
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot import read_firewall, read_state
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot import (
+    read_firewall,
+    read_state,
+    read_units,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import (
     KEPT_DIRECTORIES,
     KEPT_FILES,
@@ -78,14 +81,24 @@ class Restorer:
     def run_at_boot(self) -> list[str]:
         """Put the files back before anything reads them: nothing of the change is at work yet."""
         self._try(self.make_room)
+        units = self.before.get("units", {})
+        new = {step["key"] for step in self.inverse["steps"] if step["kind"] == "unit"} - set(units)
+        now: dict[str, dict[str, str]] = {}
+        self._try(lambda: now.update(read_units([*units, *new])))
+        for name in new & set(now):
+            # Its file goes with the others; what calls for it at boot is no file of the change.
+            self._try(run, ["systemctl", "disable", name])
         self._try(self.files, False)
         self._try(self.kept)
         self._try(run, ["systemctl", "daemon-reload"])
-        for name, unit in self.before.get("units", {}).items():
-            self._try(self._enable, name, unit["enabled"])
-            # systemd has decided already what this boot starts.
-            action = "start" if unit["active"] == "active" else "stop"
-            self._try(run, ["systemctl", "--no-block", action, name])
+        # systemd has decided already what this boot starts.
+        for name in new & set(now):
+            self._try(run, ["systemctl", "--no-block", "stop", name])
+        for name, unit in units.items():
+            if name in now and now[name]["enabled"] != unit["enabled"]:
+                self._try(self._enable, name, unit["enabled"])
+                action = "start" if unit["active"] == "active" else "stop"
+                self._try(run, ["systemctl", "--no-block", action, name])
         return self.errors
 
     def _steps(self) -> dict[str, Any]:
@@ -267,6 +280,10 @@ def restore(transaction: Transaction, reason: str, at_boot: bool = False) -> Non
     if token is None:
         return
     started = time.monotonic()
+    earlier = transaction.last_report()
+    if earlier.get("token") == token and earlier.get("state") in ("restoring", "restored"):
+        # It was killed at it: why it began is what the user has to know.
+        reason = str(earlier["error"])
     transaction.report(token, "restoring", reason)
     restorer = Restorer(transaction)
     try:
@@ -276,8 +293,8 @@ def restore(transaction: Transaction, reason: str, at_boot: bool = False) -> Non
     if left and not at_boot:
         left += restorer.errors
     files = sorted(restorer.inverse["entries"])
-    transaction.close("rolledback")
+    # The word first: without the marker nobody comes back to leave it.
     transaction.report(
         token, "restored", reason, restored=files, left=left, seconds=round(time.monotonic() - started, 2)
     )
-    os.sync()
+    transaction.close("rolledback")

@@ -149,7 +149,8 @@ def read_units(names: Iterable[str]) -> dict[str, dict[str, str]]:
         if values.get("LoadState") == "not-found":
             continue
         active = values.get("ActiveState", "")
-        found[name] = {
+        # An alias is the same unit again, and cannot be enabled by that name.
+        found[values.get("Id") or name] = {
             "enabled": values.get("UnitFileState", ""),
             "active": "active" if active in ("active", "reloading", "activating") else "inactive",
         }

@@ -172,14 +172,17 @@ class Transaction:
         with try_exclusive() as free:
             if not free:
                 return False
-            if self.armed == token and self.last_report().get("state") == "applied":
-                self.marker.unlink()
+            report = self.last_report()
+            # Applied and without a marker: a confirmation that was killed on its way is brought to its end.
+            if (report.get("token"), report.get("state")) == (token, "applied") and self.armed in (token, None):
+                self.marker.unlink(missing_ok=True)
                 os.sync()
-                previous = self.state / "previous"
-                shutil.rmtree(previous, ignore_errors=True)
-                self.undo.rename(previous)
+                if self.undo.is_dir():
+                    previous = self.state / "previous"
+                    shutil.rmtree(previous, ignore_errors=True)
+                    self.undo.rename(previous)
                 shutil.rmtree(self.directory, ignore_errors=True)
-                self.report(token, "confirmed", seconds=self.last_report().get("seconds"))
+                self.report(token, "confirmed", seconds=report.get("seconds"))
             return True
 
     def close(self, outcome: str) -> None:
