@@ -46,7 +46,7 @@ def test_failover(mode: str) -> None:
     if os.geteuid() != 0 or not bench.cached_roots():
         pytest.skip("needs root, and a Debian root with Shorewall in the lab's cache")
     argv = [sys.executable, str(Path(__file__).with_name("real_uplinks.py")), str(bench.cached_roots()[0]), mode]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     seen: dict[str, Any] = json.loads(done.stdout)
     wrong = [name for name in (*TRUE, *(ROAD if mode == "shared" else ())) if seen[name] is not True]
