@@ -19,6 +19,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._drives import source_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings, normalise
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image, Library, read_images
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import BY_NAME
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Planner
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import (
     check_entries,
@@ -55,7 +56,10 @@ class Outcome:
         """Return the module's result."""
         result = self.plan().to_result()
         result["pending_restart"] = [
-            {"name": step.name, "options": step.pending} for step in self.steps if step.pending
+            # In the table's order, whether the plan knew or libvirt refused
+            {"name": step.name, "options": sorted(step.pending, key=list(BY_NAME).index)}
+            for step in self.steps
+            if step.pending
         ]
         result["needs_recreate"] = [
             {"name": step.name, "options": {key: {"have": h, "want": w} for key, (h, w) in step.recreate.items()}}

@@ -107,12 +107,12 @@ class TestOptions:
     def test_what_libvirt_refuses_waits_for_the_next_boot(self, host, guest):
         host.converge(guest("web"))
         host.backend.refuses = {"disks": "No more available PCI slots"}
-        entry = guest("web", disks=[{"target": "vdb", "size_gib": 1}])
+        entry = guest("web", watchdog="reset", disks=[{"target": "vdb", "size_gib": 1}])
         outcome = host.converge(entry)
         assert outcome.failures == {}
         assert outcome.steps[0].refused == {"disks": "No more available PCI slots"}
-        assert outcome.to_result()["pending_restart"] == [{"name": "web", "options": ["disks"]}]
-        assert unchanged(host, entry).steps[0].pending == ["disks"]
+        assert outcome.to_result()["pending_restart"] == [{"name": "web", "options": ["disks", "watchdog"]}]
+        assert unchanged(host, entry).to_result()["pending_restart"] == outcome.to_result()["pending_restart"]
         assert host.converge({**entry, "restart": "if_needed"}).plan().lines()[0] == "~ guest web: change, by a restart"
         assert unchanged(host, entry).steps[0].pending == []
 
