@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 COMMITTING = ROOT / "committing"
 # Time for the module's answer to reach the controller before the network changes under its connection.
 APPLY_DELAY = 0.5
+_LINK_ORDER = 35
 _COMMAND_ORDER = 90
 _PARTS = (_run, _units, _departure, _exchange, _firewall, _apply, _snapshot, _compare, _transaction, _restore, _watch)
 PROGRAM = _apply.STATE / "guard.pyz"
@@ -207,7 +208,21 @@ def open_previous() -> Candidate | None:
         return None
     candidate = Candidate(index["run_id"], directory)
     candidate.load()
+    gone = [name for name in _named_links(candidate) if Path("/sys/class/net", name).exists()]
+    if gone:
+        # systemd-networkd keeps a link whose file goes.
+        candidate.step("ip", "ip", _LINK_ORDER, lines=[f"link delete dev {name}" for name in gone])
     return candidate
+
+
+def _named_links(candidate: Candidate) -> list[str]:
+    """Return the links of which the candidate takes away the file that they are made by."""
+    names = (
+        Path(path).name.removesuffix(".netdev").removeprefix("50-kvmnet-")
+        for path, entry in candidate.entries.items()
+        if path.startswith("/etc/systemd/network/") and path.endswith(".netdev") and entry["state"] == "absent"
+    )
+    return sorted(names)
 
 
 def pack_program() -> bytes:

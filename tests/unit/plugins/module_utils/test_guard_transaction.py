@@ -320,3 +320,11 @@ def test_a_report_without_the_end_is_not_believed(transaction: Transaction, cand
     begin(transaction, candidate)
     transaction.report(TOKEN, "restored", "a test says so", left=[], restored=[], seconds=0.1)
     assert _commit.result(TOKEN, confirm=False)["state"] == "restoring"
+
+
+def test_putting_a_commit_back_takes_its_links_away(transaction: Transaction) -> None:
+    entries = {f"/etc/systemd/network/50-kvmnet-{name}.netdev": {"state": "absent"} for name in ("lo", "no-such")}
+    _apply.write_json(transaction.state / "previous" / "index.json", {"run_id": "run", "entries": entries, "steps": []})
+    candidate = _commit.open_previous()
+    assert candidate is not None
+    assert candidate.steps["ip", "ip"]["args"] == {"lines": ["link delete dev lo"]}
