@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 
-from machine import Machine, differing, finish
+from machine import LAB, Machine, differing, finish
 from table import FAULTS, GOOD, MANAGED
 
 REPORT = "/var/lib/kvmnet/guard/report.json"
@@ -124,7 +124,8 @@ def test_the_address_that_it_is_managed_at_moves_and_comes_back(machine: Machine
     assert not machine.armed
     back = {
         "ansible_host": "192.0.2.77",
-        "ansible_ssh_extra_args": "-o HostKeyAlias=192.0.2.20",
+        # It is known by the key of its old address.
+        "ansible_ssh_common_args": f"-F {LAB}/ssh_config -o HostKeyAlias=192.0.2.20",
         "fault_rollback": True,
         "fault_connect": "192.0.2.20",
         "fault_timeout": 20,
