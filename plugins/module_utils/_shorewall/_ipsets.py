@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import in_order, read_address
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import in_order, read_address, show
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._lists import is_derived
 
@@ -172,8 +172,11 @@ def _compare(live: Sets, sets: Sets) -> Iterator[Change]:
         elif name not in live:
             yield Change("create", "address list", name, {"entries": (None, len(members))})
         else:
-            added, removed = set(members) - set(live[name]), set(live[name]) - set(members)
-            yield Change("change", "address list", name, {"added": (None, len(added)), "removed": (None, len(removed))})
+            said = {}
+            for word, some, known in (("added", members, set(live[name])), ("removed", live[name], set(members))):
+                if listed := show(one for one in some if one not in known):
+                    said[word] = (None, listed)
+            yield Change("change", "address list", name, said)
     for name in live.keys() - sets.keys():
         if not is_derived(name):
             yield Change("delete", "address list", name)

@@ -128,7 +128,7 @@ def fixture_compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tupl
         # Ours, not the case's, and the fingerprint would need it.
         candidates[name] = (f"{number:03}", candidate)
     argv = ["unshare", "--net", "--mount", "sh", "-c", COMPILE, "sh", str(ROOT), str(work)]
-    subprocess.run(argv, check=True, timeout=900, capture_output=True)
+    subprocess.run(argv, check=True, timeout=20 * len(CASES), capture_output=True)
     return {
         name: (int((work / f"{key}.code").read_text()), (work / f"{key}.said").read_text(errors="replace"), candidate)
         for name, (key, candidate) in candidates.items()

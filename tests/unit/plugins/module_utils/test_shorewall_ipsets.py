@@ -102,7 +102,9 @@ def test_another_list_neither_compiles_nor_reloads(root: Path, kernel: dict[str,
     candidate, staging = stage(root, [{**BLOCKED, "entries": ["198.51.100.0/24"]}])
     assert set(candidate.entries) == {PATH}
     assert not staging.files_changed
-    assert [change.options for change in staging.plan.changes] == [{"added": (None, 1), "removed": (None, 2)}]
+    assert [change.options for change in staging.plan.changes] == [
+        {"added": (None, ["198.51.100.0/24"]), "removed": (None, ["192.0.2.0/24", "203.0.113.9"])}
+    ]
     orders = {kind: step["order"] for (kind, _unused), step in candidate.steps.items()}
     assert orders["ipset"] < IPV4.step[2] < orders["ipset-prune"]
 

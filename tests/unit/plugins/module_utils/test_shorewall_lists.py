@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils import _candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Plan
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _addresses, _ipsets
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _addresses, _ipsets, _run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._adopt import describe
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import stage_config
 
@@ -114,6 +115,48 @@ def test_other_addresses_are_no_other_configuration(root: Path) -> None:
     (change,) = plan.changes
     assert (change.kind, change.name) == ("rule", "net:(40 addresses)->$FW DROP")
     assert change.options == {"source added": (None, ["203.0.113.9"]), "source removed": (None, ["192.0.2.1"])}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param([], [rule(MANY)], id="a list becomes a set"),
+        pytest.param([rule(MANY[:2])], [rule(MANY)], id="a short list becomes a long one"),
+        pytest.param([rule(MANY)], [rule(MORE[1:])], id="another address"),
+        pytest.param([rule(MANY)], [rule(MANY[:2])], id="a set goes"),
+        pytest.param([rule(MANY)], [rule(MANY[::-1])], id="the same addresses"),
+    ],
+)
+@pytest.mark.parametrize("staged", [True, False])
+def test_check_mode_says_what_would_happen_and_does_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, before: list[dict[str, str]], after: list[dict[str, str]], staged: bool
+) -> None:
+    """What it stages is scratch, and what it says is what the run does."""
+    install(root, *before)
+    scratch = root / "etc/.kvmnet"
+    applied: list[Path] = []
+    monkeypatch.setattr(_candidate, "ROOT", scratch)
+    monkeypatch.setattr(_candidate, "apply_candidate", applied.append)
+    monkeypatch.setattr(_run, "is_installed", lambda _family: True)
+
+    def files() -> dict[str, tuple[bytes, int]]:
+        found = (path for path in root.rglob("*") if path.is_file() and scratch not in path.parents)
+        return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
+
+    def run(check_mode: bool) -> tuple[list[str], Any, Any]:
+        candidate = Candidate("run", scratch / "candidate", root) if staged else Candidate(None, None, root)
+        plan = stage_config(candidate, {"rules": after}, check_mode, lambda *_: None).plan
+        candidate.finish(check_mode)
+        return plan.lines(), candidate.entries, candidate.steps
+
+    was = files()
+    predicted = run(True)
+    assert (files(), applied) == (was, [])
+    assert run(False) == predicted
+    assert files() == was
+    changes = before != after and after != [rule(MANY[::-1])]
+    assert bool(predicted[0]) is bool(predicted[1]) is changes
+    assert len(applied) == (changes and not staged)
 
 
 def test_rules_with_the_same_list_share_a_set_and_part_without_touching_it(root: Path) -> None:
