@@ -192,6 +192,9 @@ notes:
     the set; everything that this collection says of the row has the addresses. Other addresses then neither compile
     nor reload anything. A row that already stands in the file with its addresses stays until they change. Ranges,
     exclusions, MAC addresses and variables stay in their row, and so do the addresses of O(stoppedrules).
+  - How hard the compiler works follows from the size of the configuration, unless O(settings) has C(OPTIMIZE). With
+    more than 20 zones the file C(actions) gets a block that makes C(Broadcast) and C(Multicast), with which policies
+    begin, a chain each instead of rules in every chain, unless O(files) has C(actions). Neither changes a verdict.
   - Files of older versions that Shorewall ignores or rewrites, such as C(masq) or C(routestopped), are refused. Options
     that are no more are warned about. Both say what took their place.
 seealso:

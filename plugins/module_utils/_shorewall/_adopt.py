@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _boot, _conf, _ipsets, _leftovers
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _boot, _conf, _ipsets, _leftovers, _optimize
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._config import BLOCK, FILE_NAME, ROW_FILES
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging, remark_unsure
@@ -214,6 +214,9 @@ class _Reader:
         for path in sorted(top.rglob("*")):
             name = str(path.relative_to(top))
             if name in known or not path.is_file() or not FILE_NAME.fullmatch(name):
+                continue
+            if name == "actions" and not _conf.set_block(self._content(name) or "", _optimize.BLOCK, ""):
+                # Nothing but what the module adds by itself.
                 continue
             if self._content(name) is None:
                 self.notes.append(f"files.{name} is left out: it is no text")

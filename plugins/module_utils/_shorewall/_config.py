@@ -261,6 +261,7 @@ class Request:
             # A configuration that is as wanted needs nothing of ours beside it.
             return
         self._choose_level()
+        self._choose_actions()
         path = f"{family.config}/postcompile"
         text = _conf.set_block(decode(candidate.read(path)), "fingerprint", POSTCOMPILE)
         staging.stage_text(path, "script", "postcompile", text, routing=False)
@@ -318,6 +319,18 @@ class Request:
         level = _optimize.choose(current, count, len(staging.rows("zones")))
         if current and level != current:
             staging.stage_assignments(family.conf, "setting", {"OPTIMIZE": level}, family.conf_template)
+
+    def _choose_actions(self) -> None:
+        """Have what the policies of many zones begin with compiled once, unless the user says what the file says."""
+        staging, family = self.staging, self.staging.family
+        if family != IPV4 or "actions" in (self.params.get("files") or {}):
+            return
+        path = f"{family.config}/actions"
+        have = decode(staging.candidate.read(path))
+        rest = _conf.set_block(have, _optimize.BLOCK, "")
+        text = _conf.set_block(have, _optimize.BLOCK, _optimize.choose_actions(rest, len(staging.rows("zones"))))
+        if text != have:
+            staging.stage_text(path, "file", "actions", text, routing=False)
 
 
 def reverse_path_filters(candidate: Candidate, interfaces: set[str]) -> list[Problem]:
