@@ -60,10 +60,13 @@ class Web(BaseHTTPRequestHandler):
         """Quiet: an answer is its own record."""
 
 
+SIX = socket.AF_INET6
+
+
 class SixMixin:
     """A server for the IPv6 addresses of the machine alone; another one has the same port of those of IPv4."""
 
-    address_family = socket.AF_INET6
+    address_family = SIX
     socket: socket.socket
 
     def server_bind(self) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,20 +34,20 @@ LINKS = {
 GATEWAYS = {"wireless": "172.22.1.1"}
 
 
-def at(text: str = SHARED, links: dict[str, Any] = LINKS) -> tuple[Any, Any]:
+def at(text: str = SHARED, links: dict[str, Any] | None = None) -> tuple[Any, Any]:
     providers = _providers.read_providers(text)
-    return providers, _routes.attach(providers, links, GATEWAYS)
+    return providers, _routes.attach(providers, LINKS if links is None else links, GATEWAYS)
 
 
-def lines(out: set[str], text: str = SHARED, links: dict[str, Any] = LINKS) -> dict[tuple[int, int], str]:
+def lines(out: set[str], text: str = SHARED, links: dict[str, Any] | None = None) -> dict[tuple[int, int], str]:
     """The default routes by table and metric."""
     providers, attached = at(text, links)
     found = _routes.desired_routes(providers, attached, out, set(attached))
     return {(each.table, each.metric): each.line for each in found if each.destination == "default"}
 
 
-def snapshot(routes: list[Any] = [], rules: list[Any] = [], links: dict[str, Any] = LINKS) -> Any:  # noqa: B006
-    return _routes.Snapshot(links, tuple(routes), tuple(rules), {})
+def snapshot(routes: Sequence[Any] = (), rules: Sequence[Any] = (), links: dict[str, Any] | None = None) -> Any:
+    return _routes.Snapshot(LINKS if links is None else links, tuple(routes), tuple(rules), {})
 
 
 # Providers

@@ -58,7 +58,7 @@ def fixture_compiled() -> list[dict[str, str]]:
     return found
 
 
-@pytest.fixture(name="case", params=range(len(CASES)), ids=[f"{mode}-{i}" for i, (mode, *_) in enumerate(CASES)])
+@pytest.fixture(name="case", params=range(len(CASES)), ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)])
 def fixture_case(compiled: list[dict[str, str]], request: pytest.FixtureRequest) -> dict[str, str]:
     return compiled[request.param]
 

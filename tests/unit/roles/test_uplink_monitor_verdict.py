@@ -178,7 +178,7 @@ def test_whatever_happens(events: list[tuple[bool, float]]) -> None:
 @given(answers=st.lists(st.booleans(), min_size=1, max_size=300))
 def test_an_answer_too_much_changes_nothing(answers: list[bool]) -> None:
     """Answers that come twice, or to a probe before the link went, are not counted."""
-    once, twice = (Verdict(Thresholds(), 0.0) for _ in range(2))
+    once, twice = Verdict(Thresholds(), 0.0), Verdict(Thresholds(), 0.0)
     for index, answered in enumerate(answers):
         now = index * 0.1
         for verdict in (once, twice):

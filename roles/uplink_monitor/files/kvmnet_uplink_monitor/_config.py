@@ -45,7 +45,8 @@ def _numbers(given: Mapping[str, Any], problems: list[str]) -> dict[str, int]:
     found = {}
     for key, (default, least, most) in _NUMBERS.items():
         value = given.get(key, default)
-        if type(value) is not int or not least <= value <= most:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not least <= value <= most:
             problems.append(f"{key}: {value!r} is wrong; allowed: a whole number from {least} to {most}")
             value = default
         found[key] = value
@@ -63,7 +64,7 @@ def _targets(uplink: Mapping[str, Any], where: str, problems: list[str]) -> tupl
             address = IPv4Address(value)
         except ValueError:
             address = IPv4Address(0)
-        if address.is_unspecified or address.is_loopback or address.is_multicast or type(value) is not str:
+        if address.is_unspecified or address.is_loopback or address.is_multicast or not isinstance(value, str):
             problems.append(f"{where}.targets: {value!r} is wrong; allowed: IPv4 addresses of hosts")
         else:
             found.append(str(address))

@@ -23,7 +23,7 @@ SOURCES = {
     "kvmnet_uplink_monitor/__init__.py": "# {{ not a template }}\n",
     "kvmnet-uplink-monitor.service": "[Unit]\n",
     "kvmnet-foolsm.service": "[Unit]\n",
-    "foolsm/foolsm-run": "#!/bin/bash\n",
+    "foolsm/foolsm-run": "#!/usr/bin/env bash\n",
 }
 PROGRAM = "/usr/local/lib/kvmnet/kvmnet_uplink_monitor/__init__.py"
 UNIT = "/etc/systemd/system/kvmnet-uplink-monitor.service"

@@ -94,7 +94,7 @@ def test_what_is_a_list(text: str, expected: tuple[str, tuple[str, ...], int] | 
 
 def test_a_long_list_is_a_set_and_a_short_one_stays(root: Path) -> None:
     candidate, plan = stage(root, rule(MANY), rule(MANY[: _addresses.LONG - 1], proto="tcp"))
-    (name,) = sets(root, candidate)
+    (name,) = list(sets(root, candidate))
     text = (candidate.read(RULES) or b"").decode()
     assert f"net:+{name} " in text
     assert text.count("192.0.2.1,192.0.2.2,") == 1
@@ -161,7 +161,7 @@ def test_check_mode_says_what_would_happen_and_does_nothing(
 
 def test_rules_with_the_same_list_share_a_set_and_part_without_touching_it(root: Path) -> None:
     install(root, rule(MANY), rule(MANY, dest="loc"))
-    (name,) = sets(root)
+    (name,) = list(sets(root))
     candidate, _unused = stage(root, rule(MORE), rule(MORE, dest="loc"))
     assert set(candidate.entries) == {SETS}
     # The rule that is loaded still uses it when the lists are: what it lets through is not to be another's.
@@ -181,7 +181,7 @@ def test_a_set_keeps_its_name_when_another_rule_comes_before_it(root: Path) -> N
 
 def test_a_list_that_shrinks_goes_back_and_its_set_goes(root: Path) -> None:
     install(root, rule(MANY))
-    (name,) = sets(root)
+    (name,) = list(sets(root))
     candidate, plan = stage(root, rule(MANY[:2]))
     assert "net:192.0.2.1,192.0.2.2 " in (candidate.read(RULES) or b"").decode()
     assert candidate.entries[SETS] == {"state": "absent"}
