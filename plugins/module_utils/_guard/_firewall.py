@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run, run_ipset
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._units import is_active, is_enabled
 
 # The program that knows what the kernel holds, for each of Shorewall's two.
@@ -165,7 +165,7 @@ def step_ipset(key: str, args: dict[str, Any]) -> None:
         ApplyError: a list could not be loaded.
     """
     if _named(key):
-        run(["ipset", "restore"], stdin=Path(key).read_text(encoding="utf-8"))
+        run_ipset(["restore"], stdin=Path(key).read_text(encoding="utf-8"))
 
 
 def step_ipset_prune(key: str, args: dict[str, Any]) -> None:
@@ -176,4 +176,4 @@ def step_ipset_prune(key: str, args: dict[str, Any]) -> None:
     """
     there = set(run(["ipset", "list", "-n"]).split())
     for name in sorted(there & set(args["names"]) - _named(key)):
-        run(["ipset", "destroy", name])
+        run_ipset(["destroy", name])

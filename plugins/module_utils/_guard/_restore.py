@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _compare, _exchange
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run, run_ipset
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot import (
     read_firewall,
     read_state,
@@ -112,7 +112,7 @@ class Restorer:
             ApplyError: one of the versions of IP could not be restored.
         """
         if self.before["ipsets"]:
-            run(["ipset", "-exist", "restore"], stdin=self.before["ipsets"])
+            run_ipset(["-exist", "restore"], stdin=self.before["ipsets"])
         now = read_firewall()
         for program, text in self.before["firewall"].items():
             if _compare.same_firewall(text, now.get(program, "")):
@@ -130,7 +130,7 @@ class Restorer:
         before = {line.split()[1] for line in self.before["ipsets"].splitlines() if line.startswith("create ")}
         for name in sorted(set(run(["ipset", "list", "-n"]).split()) - before):
             if name in self._new_ipsets():
-                run(["ipset", "destroy", name])
+                run_ipset(["destroy", name])
 
     def _new_ipsets(self) -> set[str]:
         steps = self.inverse["steps"]

@@ -9,9 +9,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import time
 
 COMMAND_TIMEOUT = 120
+BUSY_TIMEOUT = 5.0
+BUSY_PAUSE = 0.05
+_BUSY = re.compile(r"(?i)resource busy|in use by a kernel component")
 
 
 class ApplyError(Exception):
@@ -32,3 +37,21 @@ def run(argv: list[str], stdin: str | None = None) -> str:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise ApplyError(f"{' '.join(argv)} returned {done.returncode}: {said}")
     return done.stdout
+
+
+def run_ipset(argv: list[str], stdin: str | None = None) -> str:
+    """Run ipset, again for a while when the kernel is busy: somebody who lists a set keeps it from being swapped.
+
+    What is restored can be so from the beginning: it fills a set beside the one in use.
+
+    Raises:
+        ApplyError: from M(run).
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return run(["ipset", *argv], stdin)
+        except ApplyError as error:
+            if not _BUSY.search(str(error)) or time.monotonic() >= deadline:
+                raise
+        time.sleep(BUSY_PAUSE)
