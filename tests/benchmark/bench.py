@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--rules", default="10,1000,10000,20000", help="sizes, with two zones")
     parser.add_argument("--addresses", default="100,5000", help="lengths of a list in one rule, beside 10 other rules")
     parser.add_argument("--zones", default="10,50,100", help="numbers of zones, with 100 rules")
-    parser.add_argument("--limit", type=float, default=150, help="seconds after which a command of theirs is given up")
+    parser.add_argument("--limit", type=float, default=120, help="seconds after which a command of theirs is given up")
     parser.add_argument("--packets", type=int, default=200, help="rules whose packets are compared")
     parser.add_argument("--no-baseline", action="store_true", help="ours alone")
     parser.add_argument("--json", type=Path, help="where to write every figure")
