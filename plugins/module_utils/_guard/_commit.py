@@ -14,6 +14,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -279,8 +280,9 @@ def _unit(name: str, *properties: str) -> list[str]:
 
 
 def _is_watched() -> bool:
-    done = subprocess.run(["systemctl", "is-active", "--quiet", WATCHER], check=False)
-    return done.returncode == 0
+    done = subprocess.run(["systemctl", "is-active", WATCHER], capture_output=True, text=True, check=False)
+    # One that systemd is about to start again is there as well.
+    return done.stdout.strip() in ("active", "activating", "deactivating", "reloading")
 
 
 def end_leftover() -> None:
@@ -290,6 +292,10 @@ def end_leftover() -> None:
         ApplyError: there was one; the text says what became of it.
     """
     transaction = Transaction()
+    end = time.monotonic() + _transaction.START_SECONDS + 1
+    # The watcher of the last change is about to end, or another change is about to be armed.
+    while transaction.armed is None and _is_watched() and time.monotonic() < end:
+        time.sleep(0.1)
     token = transaction.armed
     if token is None:
         return
@@ -317,15 +323,20 @@ def start(candidate: Candidate, token: str, peer: str | None, timeout: int) -> N
     candidate.save(COMMITTING)
     transaction = Transaction()
     program = [sys.executable, str(PROGRAM)]
+    arming = transaction.arming(token)
+    _apply.write_file(arming, b"", 0o600)
     watch = ("Restart=on-failure", "RestartSec=200ms", "StartLimitIntervalSec=0", "OOMScoreAdjust=-900")
     stoppost = f"ExecStopPost={sys.executable} {PROGRAM} stoppost"
-    _run.run([*_unit(WATCHER, *watch, stoppost), *program, "watch"])
     try:
-        transaction.begin(COMMITTING, token, peer, timeout)
-    except _run.ApplyError:
-        if transaction.armed is None:
-            _run.run(["systemctl", "stop", WATCHER])
-        raise
+        _run.run([*_unit(WATCHER, *watch, stoppost), *program, "watch"])
+        try:
+            transaction.begin(COMMITTING, token, peer, timeout)
+        except _run.ApplyError:
+            if transaction.armed is None:
+                _run.run(["systemctl", "stop", WATCHER])
+            raise
+    finally:
+        arming.unlink(missing_ok=True)
     unit = _unit(f"kvmnet-commit-{token}", "OOMScoreAdjust=-900")
     _run.run([*unit, *program, "apply", str(COMMITTING), f"--delay={APPLY_DELAY}"])
 

@@ -72,6 +72,15 @@ class Transaction:
         except FileNotFoundError:
             return None
 
+    def arming(self, token: str) -> Path:
+        """Return the file that is there while a change is about to be armed."""
+        return self.state / f"arming-{token}"
+
+    @property
+    def about_to_arm(self) -> bool:
+        """Whether somebody is about to arm a change."""
+        return any(self.state.glob("arming-*"))
+
     def about(self) -> dict[str, Any]:
         """Return who began the change, when, and how long it may go unconfirmed."""
         return self._load(self.directory / "about.json")

@@ -88,9 +88,9 @@ def _end_applier(transaction: Transaction) -> None:
 
 def watch(transaction: Transaction) -> int:
     """Wait until the change is confirmed, or undo it."""
-    # It is there before the change is armed, so that no instant is unwatched.
+    # It is there before the change is armed, so that no instant is unwatched. Started again, it waits for nothing.
     started = now()
-    while transaction.armed is None and now() < started + START_SECONDS:
+    while transaction.armed is None and transaction.about_to_arm and now() < started + START_SECONDS:
         time.sleep(POLL / 4)
     token = transaction.armed
     while token is not None and transaction.armed == token:

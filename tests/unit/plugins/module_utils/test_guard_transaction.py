@@ -328,3 +328,20 @@ def test_putting_a_commit_back_takes_its_links_away(transaction: Transaction) ->
     candidate = _commit.open_previous()
     assert candidate is not None
     assert candidate.steps["ip", "ip"]["args"] == {"lines": ["link delete dev lo"]}
+
+
+def test_a_watcher_that_is_started_again_has_nothing_to_wait_for(
+    transaction: Transaction, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.seconds += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert _watch.watch(transaction) == 0
+    assert not slept
+    transaction.arming(TOKEN).touch()
+    assert _watch.watch(transaction) == 0
+    assert sum(slept) == pytest.approx(_transaction.START_SECONDS, abs=0.1)
