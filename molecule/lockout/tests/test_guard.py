@@ -9,7 +9,7 @@ import re
 import time
 
 from machine import LAB, Machine, differing, finish
-from table import FAULTS, GOOD, MANAGED
+from table import FAULTS, GOOD, LOCAL, MANAGED
 
 REPORT = "/var/lib/kvmnet/guard/report.json"
 MINE = {"fault_files": [{"path": "/etc/sysctl.d/60-mine.conf", "content": "# mine\n"}]}
@@ -132,4 +132,27 @@ def test_the_address_that_it_is_managed_at_moves_and_comes_back(machine: Machine
     }
     outcome = machine.change(back)
     assert outcome.code == 0, outcome.text
+    assert differing(before, machine.state()) == {}
+
+
+def test_the_card_that_it_is_managed_by_becomes_a_port_of_a_bridge(
+    machine: Machine, before: dict[str, list[str]]
+) -> None:
+    """Over the connection that is being moved; with the card's MAC address, or its neighbours would lose it."""
+    card = machine.shell("cat /sys/class/net/eth0/address")
+    moved = {
+        "fault_roles": ["host_bridge", "shorewall"],
+        "kvmnet_uplinks": [{**MANAGED, "interface": "br1"}],
+        "kvmnet_networks": [LOCAL, {"name": "wire", "bridge": "br1", "ports": ["eth0"], "zone": "net"}],
+        "fault_precheck": True,
+        "fault_timeout": 20,
+    }
+    outcome = machine.change(moved)
+    assert outcome.code == 0, outcome.text
+    assert machine.shell("cat /sys/class/net/br1/address") == card
+    assert "192.0.2.20/24" in machine.shell("ip -4 address show dev br1")
+    again = machine.change(moved)
+    assert (again.code, again.changed) == (0, 0), again.text
+    undone = machine.change({"fault_rollback": True, "fault_timeout": 20})
+    assert undone.code == 0, undone.text
     assert differing(before, machine.state()) == {}

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
@@ -15,7 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, c
 
 if TYPE_CHECKING:
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import Link
-    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Bridge
+    from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Bridge, Uplink
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import Host, Outcome
 
 # Option -> (the kernel's name for it, how many of its units one of ours is).
@@ -132,6 +133,24 @@ def _has_ports_on_file(host: Host, bridge: str) -> bool:
         for path, text in host.files.items()
         if path.startswith(f"{networkd.DIRECTORY}/{networkd.PREFIX}")
     )
+
+
+def with_uplink(bridge: Bridge, uplink: Uplink, host: Host) -> Bridge:
+    """Return a bridge that is an uplink's interface.
+
+    It takes the MAC address over from the card that has had the uplink's address so far: with another one the
+    neighbours, the controller among them, would go on sending to the old one for up to half a minute.
+    """
+    if bridge.mac_given:
+        return replace(bridge, uplink=uplink)
+    noted = networkd.parse(host.files.get(networkd.netdev_path(bridge.name), ""))
+    macs = [setting.value for setting in noted if (setting.section, setting.key) == ("NetDev", "MACAddress")]
+    holders = (
+        link.mac
+        for name, link in sorted(host.links.items())
+        if name != bridge.name and link.mac and set(uplink.addresses) & set(link.addresses)
+    )
+    return replace(bridge, uplink=uplink, mac=next(iter(macs), "") or next(holders, bridge.mac))
 
 
 def plan_bridge(bridge: Bridge, host: Host, out: Outcome) -> bool:

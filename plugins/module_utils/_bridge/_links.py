@@ -8,11 +8,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges import plan_bridge, plan_no_bridge
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges import (
+    plan_bridge,
+    plan_no_bridge,
+    with_uplink,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._macvlans import plan_no_macvlan, with_macvlans
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import Host, Outcome
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._uplinks import (
@@ -39,7 +42,7 @@ def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> 
             plan_no_bridge(bridge.name, host, out)
         elif bridge.name in uplinks:
             carriers.add(bridge.name)
-            if plan_bridge(replace(bridge, uplink=uplinks[bridge.name]), host, out):
+            if plan_bridge(with_uplink(bridge, uplinks[bridge.name], host), host, out):
                 settle(out, bridge.name)
                 reload_firewall(host, out)
         else:

@@ -105,6 +105,8 @@ class Bridge:
     present: bool = True
     addresses: tuple[str, ...] = ()
     mac: str = ""
+    # Whether the user gave it; else it is derived, or taken over with an address.
+    mac_given: bool = False
     mtu: int | None = None
     stp: bool = False
     forward_delay: int = 0
@@ -246,6 +248,7 @@ def _bridge(where: Place, entry: Entry, machine: str, problems: list[Problem]) -
         where=where,
         addresses=tuple(dict.fromkeys(address for address in addresses if address)),
         mac=mac,
+        mac_given=entry.get("mac") is not None,
         mtu=check_range(where, entry, "mtu", 576, 65535, problems),
         stp=stp,
         forward_delay=delay,

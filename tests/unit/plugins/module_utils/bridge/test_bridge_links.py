@@ -273,6 +273,17 @@ class TestUplinks:
         assert DefaultRoute("br0", "172.20.1.1", 254) in host.routes
         assert not host.links_of([{"name": "br0"}], [uplink], exclusive=True).plan.changed
 
+    def test_a_bridge_takes_the_mac_of_the_card_over_with_its_address(self, host: FakeHost) -> None:
+        """Neighbours go on sending to the MAC address that they know."""
+        host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0e")
+        uplink = {**ETH0, "interface": "br0", "table": 254}
+        host.take(host.links_of([{"name": "br0"}], [uplink]))
+        assert host.links["br0"].mac == "02:00:00:00:00:0e"
+        host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0f", addresses=())
+        assert not host.links_of([{"name": "br0"}], [uplink]).plan.changed, "it stays when the card is exchanged"
+        (given,) = host.links_of([{"name": "br0", "mac": "02:00:00:00:00:11"}], [uplink]).plan.changes
+        assert given.options["mac"] == ("02:00:00:00:00:0e", "02:00:00:00:00:11")
+
     def test_what_is_wrong_by_itself_and_on_this_host_is_said_together(self, host: FakeHost) -> None:
         out = host.links_of([{**BR0, "mtu": 1}], [{**ETH0, "interface": "eth9", "table": 254}])
         assert len(out.problems) == 2
