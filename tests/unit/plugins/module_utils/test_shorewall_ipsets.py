@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _firewall
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _firewall, _run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _compile, _ipsets
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import InvalidError, stage_config
@@ -139,6 +139,7 @@ def test_the_steps_follow_the_file_in_both_directions(tmp_path: Path, monkeypatc
         return "blocked\nold\nforeign\n"
 
     monkeypatch.setattr(_firewall, "run", run)
+    monkeypatch.setattr(_run, "run", run)
     path = tmp_path / "sets"
     path.write_text(TEXT)
     args = {"names": ["blocked", "old", "never"]}
