@@ -122,6 +122,7 @@ def run(module: AnsibleModule) -> None:
 
 def main() -> None:
     """Run the module, with another Python of the host if this one has no binding for libvirt."""
+    # Ansible's own class, whose constructor has no types
     module = GuestModule(argument_spec=SPEC, supports_check_mode=True)  # type: ignore[no-untyped-call]
     if importlib.util.find_spec("libvirt") is None and not has_respawned():
         interpreter = probe_interpreters_for_module(["/usr/bin/python3"], "libvirt")

@@ -16,6 +16,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._addresses import (
     PLACES,
@@ -28,11 +29,19 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row
 
 Members = tuple[str, ...]
-# File, section, columns without their addresses, the column that holds the list.
-Use = tuple[object, ...]
 _NAME = re.compile(r"kvmnet[46]_\w*")
 _MARK = "+kvmnet"
 _NAMED = re.compile(r"(?P<head>.*)\+(?P<name>kvmnet[46]_\w+)")
+
+
+class Use(NamedTuple):
+    """What a list is there for: where its row stands, the row's columns without their addresses, the list's column."""
+
+    file: str
+    section: str
+    said: tuple[tuple[str, str], ...]
+    inline: str
+    column: str
 
 
 def is_derived(name: str) -> bool:
@@ -59,7 +68,7 @@ def uses_of(spec: FileSpec, row: Row) -> Iterator[tuple[str, Use]]:
             continue
         if not said:
             said = tuple((name, _masked(value) if name in columns else value) for name, value in row.values)
-        yield column, (spec.name, row.section, said, row.inline, column)
+        yield column, Use(spec.name, row.section, said, row.inline, column)
 
 
 def _masked(text: str) -> str:
@@ -171,11 +180,11 @@ class Lists:
         return names
 
     def _new_name(self, use: Use, used: set[str]) -> str:
-        said = dict(use[2])  # type: ignore[call-overload]
-        zone = re.sub(r"\W", "", str(said[use[-1]]).partition(":")[0].partition("(")[0]) or str(use[0])
+        text = dict(use.said)[use.column]
+        zone = re.sub(r"\W", "", text.partition(":")[0].partition("(")[0]) or use.file
         number = 0
         while True:
-            digest = hashlib.sha256(repr((use, number)).encode()).hexdigest()[:8]
+            digest = hashlib.sha256(repr((tuple(use), number)).encode()).hexdigest()[:8]
             name = f"kvmnet{self.version}_{zone[:14]}_{digest}"
             if name not in used:
                 return name

@@ -71,6 +71,7 @@ class SixMixin:
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # The server that this is mixed into has it
         super().server_bind()  # type: ignore[misc]
 
 

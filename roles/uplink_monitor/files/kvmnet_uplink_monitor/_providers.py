@@ -127,6 +127,7 @@ def _provider(columns: list[str]) -> Provider:
         gateway=None if gateway == "-" else gateway.lower(),
         address=_address(name, address) if shared else None,
         mac=mac.removeprefix("~").replace("-", ":").lower() or None,
+        # Each of them was read as what the field of its name is
         **options,  # type: ignore[arg-type]
     )
 

@@ -18,7 +18,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._adopt import describe
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._arguments import config_arguments, zone_arguments
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._files import Staging
-from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import stage_config, stage_zones
+from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import InvalidError, stage_config, stage_zones
 
 # Where Debian's package is unpacked; on a host it is the root itself.
 SHOREWALL_ROOT = Path(os.environ.get("KVMNET_SHOREWALL_ROOT", "/"))
@@ -360,9 +360,9 @@ class TestFiles:
         ],
     )
     def test_refuses(self, tmp_path: Path, params: dict[str, Any], place: str) -> None:
-        with pytest.raises(Exception, match="files") as caught:
+        with pytest.raises(InvalidError, match="files") as caught:
             self.stage(tmp_path, **params)
-        assert [problem.place() for problem in caught.value.problems] == [place]  # type: ignore[attr-defined]
+        assert [problem.place() for problem in caught.value.problems] == [place]
 
     def test_rows_are_checked_against_it(self, tmp_path: Path) -> None:
         candidate = Candidate(None, None, host(tmp_path, BASE))

@@ -48,7 +48,7 @@ def test_image_holds_the_files():
     assert iso == image("cidata", dict(reversed(files.items())))
 
 
-@pytest.mark.skipif(not shutil.which("isoinfo"), reason="isoinfo is not installed")
+@pytest.mark.skipif(not shutil.which("isoinfo"), reason="isoinfo is not here: install genisoimage")
 def test_another_program_reads_it(tmp_path):
     path = tmp_path / "seed.iso"
     path.write_bytes(image("cidata", {"user-data": b"hello\n"}))
