@@ -19,7 +19,7 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab import _steps as steps
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._access import ensure_key, owner_of, write_access
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._images import image_path, publish_guest_images
-from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._machine import Machine, forget_cgroup
+from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._machine import Machine
 from ansible_collections.ursa.kvmnet.plugins.module_utils._lab._system import (
     NETNS_DIR,
     LabFailedError,
@@ -255,8 +255,9 @@ class Lab:
         self._hang_up(record.get("address"))
         end(record.get("supply"))
         # Only when the power supply itself was killed is anything left to do here
-        end(Machine(self.dir, name).status().get("nspawn"), 0.0)
-        self._clear(name, record["cards"], 0.0, [forget_cgroup(name)])
+        machine = Machine(self.dir, name)
+        end(machine.status().get("nspawn"), 0.0)
+        self._clear(name, record["cards"], 0.0, [machine.forget_cgroup()])
         record["supply"] = None
         self.save()
 

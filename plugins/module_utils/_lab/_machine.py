@@ -57,11 +57,6 @@ done
 """
 
 
-def forget_cgroup(name: str) -> Step:
-    """The control group that the machine had to itself."""
-    return step(["sh", "-c", FORGET_CGROUPS, "sh", namespace(name)], may_fail=True)
-
-
 class Machine:
     """One managed host of the lab, on disk."""
 
@@ -73,6 +68,15 @@ class Machine:
         self.console = self.dir / "console.log"
         self.status_file = self.dir / "status.json"
         self.tun = self.dir / "tun"
+
+    @property
+    def cgroup(self) -> str:
+        """Its control group: two labs at once may each have a machine of this name."""
+        return f"{namespace(self.name)}-{self.lab_dir.stat().st_ino}"
+
+    def forget_cgroup(self) -> Step:
+        """Remove the control group that the machine had to itself."""
+        return step(["sh", "-c", FORGET_CGROUPS, "sh", self.cgroup], may_fail=True)
 
     def install(self, spec: Mapping[str, Any], image: Path, public_key: str) -> None:
         """An empty disk on the image, with what an installer would have written."""
@@ -119,7 +123,7 @@ class Machine:
         """What the power supply runs: a machine whose disk nobody else sees."""
         options = f"lowerdir={image},upperdir={self.upper},workdir={self.dir / 'work'},redirect_dir=on,index=off"
         root = str(self.dir / "root")
-        cgroup = "" if SYSTEMD.is_dir() else namespace(self.name)
+        cgroup = "" if SYSTEMD.is_dir() else self.cgroup
         nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={root}", "--boot"]
         argv = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", START, "sh", cgroup, options, root]
         argv += out_of_session(nspawn, namespace(self.name))
@@ -148,7 +152,7 @@ class Machine:
         supply = {
             "namespace": namespace(self.name),
             "setup": make_node(spec),
-            "teardown": [*remove_node(cards), forget_cgroup(self.name)],
+            "teardown": [*remove_node(cards), self.forget_cgroup()],
             "run": self.boot_command(spec, image),
             "environment": {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
             "console": str(self.console),
