@@ -14,8 +14,8 @@ from pathlib import Path
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
 PACKAGES = [
     *("ca-certificates", "cloud-guest-utils", "cloud-init", "curl", "dbus", "e2fsprogs", "fdisk", "grub-pc-bin"),
-    *("initramfs-tools", "iproute2", "iputils-ping", "linux-image-cloud-amd64", "openssh-server", "python3", "sudo"),
-    *("systemd-resolved", "systemd-sysv", "udev"),
+    *("initramfs-tools", "iproute2", "iputils-ping", "linux-image-cloud-amd64", "openssh-server", "python3"),
+    *("qemu-guest-agent", "sudo", "systemd-resolved", "systemd-sysv", "udev"),
 ]
 # Enough to find a root file system on any bus that a virtual machine may have; a small initrd starts faster
 INITRD_MODULES = "virtio_pci virtio_blk virtio_scsi virtio_net ahci ata_piix nvme sd_mod sr_mod isofs ext4"
