@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,30 +23,6 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._run import
 
 CATALOGUE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("shorewall_catalogue.yml").read_text())
 CASES = {case["name"]: case for case in CATALOGUE["cases"]}
-# Where Debian's package is unpacked; on a host it is the root itself.
-ROOT = Path(os.environ.get("KVMNET_SHOREWALL_ROOT", "/"))
-
-# Each case in its turn over the real directory, where no tables can be touched.
-COMPILE = r"""
-root=$1 work=$2
-if [ "$root" != / ]; then
-  mount --bind "$root" "$root"
-  mount --bind /proc "$root/proc"
-  mount -t tmpfs none "$root/dev"
-  mknod -m 666 "$root/dev/null" c 1 3
-  mount -t tmpfs none "$root/var/lib/shorewall"
-fi
-mount -t tmpfs none "$root/mnt"
-for case in "$work"/*/; do
-  case=${case%/}
-  mount --bind "$case" "$root/etc/shorewall"
-  chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root \
-    /sbin/shorewall -q compile /mnt/firewall >"$case.said" 2>&1 </dev/null
-  echo $? >"$case.code"
-  umount "$root/etc/shorewall"
-done
-"""
-
 Inputs = tuple[dict[str, Any], dict[str, Any], Callable[[Path], Candidate]]
 
 
@@ -109,14 +82,10 @@ def test_our_checks(tmp_path: Path, name: str) -> None:
 
 
 @pytest.fixture(name="compiled", scope="module")
-def fixture_compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, Candidate]]:
+def fixture_compiled(
+    shorewall_compiler: Callable[[Path], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[int, str, Candidate]]:
     """Compile every case with Shorewall's own compiler; return its exit code, what it said, and the candidate."""
-    if not (ROOT / "sbin/shorewall").exists():
-        pytest.skip(
-            "Shorewall is not here: install it, or set KVMNET_SHOREWALL_ROOT to the root of a Debian that has it"
-        )
-    if os.geteuid() != 0 or not shutil.which("unshare"):
-        pytest.skip("a network namespace for Shorewall's compiler needs root and unshare")
     work = tmp_path_factory.mktemp("compile")
     candidates = {}
     for number, (name, case) in enumerate(CASES.items()):
@@ -127,12 +96,8 @@ def fixture_compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tupl
         _compile.export(candidate, work / f"{number:03}")
         # Ours, not the case's, and the fingerprint would need it.
         candidates[name] = (f"{number:03}", candidate)
-    argv = ["unshare", "--net", "--mount", "sh", "-c", COMPILE, "sh", str(ROOT), str(work)]
-    subprocess.run(argv, check=True, timeout=20 * len(CASES), capture_output=True)
-    return {
-        name: (int((work / f"{key}.code").read_text()), (work / f"{key}.said").read_text(errors="replace"), candidate)
-        for name, (key, candidate) in candidates.items()
-    }
+    done = shorewall_compiler(work)
+    return {name: (done[key].code, done[key].said, candidate) for name, (key, candidate) in candidates.items()}
 
 
 @pytest.mark.parametrize("name", CASES)
