@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
@@ -21,11 +21,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import Image, Library, read_images
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import BY_NAME
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._planner import Planner
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import (
-    check_entries,
-    check_guests,
-    check_users,
-)
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import check_guests
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import read_entries, read_users, told_once
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import Step
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Probe, address_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
@@ -129,21 +126,29 @@ class Converger:
         """Read, check and plan; nothing is written."""
         outcome = Outcome()
         known, outcome.problems = read_images(images, str(self._library.directory))
-        outcome.problems += check_entries(entries) + check_users(self._settings.users)
-        if outcome.problems:
-            return outcome
+        rows, wrong = read_entries(entries)
+        users, more = read_users(self._settings.users)
+        outcome.problems += wrong + more
+        settings = replace(self._settings, users=users)
         known = self._library.resolve(known)
-        guests = [normalise(entry, position, known, self._settings) for position, entry in enumerate(entries)]
+        guests = [normalise(row, known, settings) for row in rows]
         domains = self._backend.domains()
         names = {guest.name for guest in guests}
         staying = [d for d in domains if not exclusive or d.name in names or _mark.find(d.root) is None]
-        outcome.problems += check_guests(guests, known, staying, self._memory_mib)
+        found = check_guests(guests, known, staying, self._memory_mib)
+        outcome.problems += told_once(found, outcome.problems)
         used = {g.image.name: g.image for g in guests if g.image is not None and g.state != "absent"}
-        outcome.problems += self._check_images(used.values(), domains, guests)
+        outcome.problems += told_once(self._check_images(used.values(), domains, guests), outcome.problems)
         leases, now = self._probe.leases(), self._probe.now()
-        planner = Planner(self._settings, self._files, lambda mac: address_of(mac, leases, now))
+        planner = Planner(settings, self._files, lambda mac: address_of(mac, leases, now))
+        if outcome.problems:
+            # What the host alone can tell is told along with the rest; none of these steps is taken
+            whole = len(rows) == len(entries) and all(guest.says("name", "renamed_from") for guest in guests)
+            planner.plan([guest.sketch() for guest in guests], domains, exclusive and whole)
+            outcome.problems += told_once(planner.problems, outcome.problems)
+            return outcome
         outcome.steps = planner.plan(guests, domains, exclusive)
-        outcome.problems += planner.problems
+        outcome.problems = planner.problems
         outcome.downloads = self._library.missing(used.values())
         if self._settings.prune_images:
             outcome.unused = self._library.unused(known.values(), self._standing(domains, outcome.steps))
@@ -165,8 +170,9 @@ class Converger:
             disk = inspect(path)
             if disk is not None and disk.backing is not None:
                 overlays.setdefault(disk.backing, []).append(name)
-        found = (self._library.check(image, overlays.get(image.path or "", [])) for image in images)
-        return [problem for problem in found if problem is not None]
+        return [
+            problem for image in images for problem in self._library.check(image, overlays.get(image.path or "", []))
+        ]
 
     def apply(self, outcome: Outcome) -> None:
         """Carry out a plan without problems. A failure of one guest is noted, and the others are made."""

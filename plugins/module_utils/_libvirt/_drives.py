@@ -42,9 +42,10 @@ def normalise_disk(disk: Mapping[str, Any], default_path: str) -> dict[str, Any]
     """Return an entry of C(disks) as it is read back from a domain. Its size is the file's affair."""
     given = {key: value for key, value in disk.items() if value is not None}
     cdrom = given.get("device") == "cdrom"
-    bus = "virtio" if given["target"].startswith("vd") else "sata" if cdrom else "scsi"
+    target = given.get("target")
+    bus = "virtio" if str(target).startswith("vd") else "sata" if cdrom else "scsi"
     entry = {
-        "target": given["target"],
+        "target": target,
         "device": given.get("device", "disk"),
         "path": given.get("path", None if cdrom else default_path),
         "bus": given.get("bus", bus),

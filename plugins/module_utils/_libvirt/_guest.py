@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._identity import derive_uuid
@@ -18,6 +18,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images impor
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._nics import normalise_nic
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import BY_NAME, ROWS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._patch import normalise_patch
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import Entry, place
 
 CONSOLE_DIRECTORY = "/var/log/libvirt/qemu"
 
@@ -72,6 +73,7 @@ class Guest:
         image: what its disk starts from.
         seed: its cloud-init seed.
         run: what steers the run.
+        unread: the options that its record says something wrong about.
     """
 
     name: str
@@ -83,6 +85,22 @@ class Guest:
     image: Image | None
     seed: bytes | None
     run: Mapping[str, Any]
+    unread: frozenset[str] = frozenset()
+
+    def says(self, *options: str) -> bool:
+        """Return whether its record leaves no doubt about some options: what is wrong in it says neither yes nor no."""
+        return self.unread.isdisjoint(options)
+
+    def drive(self, target: str) -> str:
+        """Return where one of its disks stands in its record."""
+        return f"disks[{self.run['disk_places'].get(target, target)}]"
+
+    def sketch(self) -> Guest:
+        """Return what of it can be planned although something in its record is wrong."""
+        given = {key: value for key, value in self.given.items() if key != "nics"}
+        if "disks" in given:
+            given["disks"] = [disk for disk in given["disks"] if disk["target"] is not None]
+        return replace(self, given=given)
 
     @property
     def uuid(self) -> str:
@@ -95,14 +113,6 @@ class Guest:
         found = {row.name: wanted[row.name] for row in ROWS if row.name in wanted}
         # Disks get their formats and places filled in
         return found | {"disks": [dict(disk) for disk in found["disks"]]} if "disks" in found else found
-
-
-def place(entry: Mapping[str, Any], position: int) -> tuple[str, int | None]:
-    """Return the inventory variable and the index that an entry came from."""
-    variable, bracket, index = str(entry.get("source") or "").partition("[")
-    if bracket and index.rstrip("]").isdigit():
-        return variable, int(index.rstrip("]"))
-    return "guests", position
 
 
 def _spell(given: dict[str, Any], name: str, settings: Settings) -> dict[str, int]:
@@ -122,17 +132,18 @@ def _spell(given: dict[str, Any], name: str, settings: Settings) -> dict[str, in
             if disk.get("size_gib") is not None:
                 sizes[disk["target"]] = disk["size_gib"]
         given["disks"] = [
-            normalise_disk(disk, f"{settings.storage}/{name}-{disk['target']}.{disk.get('format') or 'qcow2'}")
+            normalise_disk(disk, f"{settings.storage}/{name}-{disk.get('target')}.{disk.get('format') or 'qcow2'}")
             for disk in given["disks"]
         ]
     return sizes
 
 
-def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Image], settings: Settings) -> Guest:
-    """Return the guest that a checked entry describes."""
-    entry = {key: value for key, value in entry.items() if value is not None}
-    variable, index = place(entry, position)
-    name = entry["name"]
+def normalise(row: Entry, images: Mapping[str, Image], settings: Settings) -> Guest:
+    """Return the guest that an entry describes."""
+    entry = row.values
+    variable, index = place(entry, row.position)
+    # One whose name is wrong is still checked for the rest
+    name = entry.get("name") or f"({variable}[{index}])"
     image = images.get(entry.get("image", ""))
     given = {key: value for key, value in entry.items() if key in BY_NAME and BY_NAME[key].read is not None}
     sizes = _spell(given, name, settings)
@@ -201,6 +212,9 @@ def normalise(entry: Mapping[str, Any], position: int, images: Mapping[str, Imag
         "start_delay": entry.get("start_delay", 0),
         "renamed_from": entry.get("renamed_from"),
         "disk_sizes": sizes,
+        "disk_places": {disk.get("target"): number for number, disk in enumerate(entry.get("disks", []))},
         "disk_paths": {disk["target"] for disk in entry.get("disks", []) if disk.get("path")},
     }
-    return Guest(name, variable, index, entry.get("state", "running"), given, defaults, image, content, run)
+    state = entry.get("state", "running")
+    unread = row.unread if image is None or image.sound else row.unread | {"image"}
+    return Guest(name, variable, index, state, given, defaults, image, content, run, unread)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import
     inspect,
     run_tool,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import meant_key
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 IMAGE_SPEC: dict[str, Any] = {
@@ -58,6 +59,7 @@ class Image:
         kernel: boots the guest directly.
         initrd: goes with the kernel.
         cmdline: goes with the kernel.
+        sound: whether all that is said of it is right.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Image:
     initrd: str | None = None
     cmdline: str | None = None
     source: str | None = None
+    sound: bool = True
 
 
 def _checksum(text: object) -> tuple[str, str] | None:
@@ -87,31 +90,41 @@ def read_images(entries: Mapping[str, Any], directory: str) -> tuple[dict[str, I
         problems.append(Problem("images", None, name if key is None else f"{name}.{key}", value, allowed))
 
     for name, entry in entries.items():
+        before = len(problems)
+        # Guests of one that is wrong are checked for the rest
+        images[name] = Image(name, sound=False)
         if not isinstance(entry, Mapping):
             wrong(name, None, entry, "a dictionary with path, url or kernel")
             continue
         for key in entry:
             if key not in IMAGE_SPEC:
                 wrong(name, str(key), entry[key], f"no such key; one of {', '.join(IMAGE_SPEC)}")
+        texts = {key: str(value) for key in IMAGE_SPEC if isinstance(value := entry.get(key), str) and value}
+        for key in IMAGE_SPEC:
+            if entry.get(key) and key not in texts:
+                wrong(name, key, entry[key], "a text")
         path, url, kernel = entry.get("path"), entry.get("url"), entry.get("kernel")
-        if not (path or url or kernel) or (path and url):
+        meant = {meant_key(str(key), IMAGE_SPEC) for key, value in entry.items() if value}
+        if not meant & {"path", "url", "kernel"} or (path and url):
             wrong(name, None, dict(entry), "path or url of a disk image, or kernel with initrd, or both")
         for key in ("path", "kernel", "initrd"):
-            if entry.get(key) and not str(entry[key]).startswith("/"):
-                wrong(name, key, entry[key], "an absolute path on the host")
+            if key in texts and not texts[key].startswith("/"):
+                wrong(name, key, texts.pop(key), "an absolute path on the host")
         for key in ("initrd", "cmdline"):
-            if entry.get(key) and not kernel:
-                wrong(name, key, entry[key], "only beside kernel")
-        checksum = _checksum(entry["checksum"]) if entry.get("checksum") else None
-        if entry.get("checksum") and checksum is None:
-            wrong(name, "checksum", entry["checksum"], _CHECKSUM)
-        if url and urlsplit(str(url)).scheme not in ("http", "https", "ftp", "file"):
+            if key in texts and not kernel:
+                wrong(name, key, texts.pop(key), "only beside kernel")
+        checksum = _checksum(texts["checksum"]) if "checksum" in texts else None
+        if "checksum" in texts and checksum is None:
+            wrong(name, "checksum", texts["checksum"], _CHECKSUM)
+        disk, url = texts.get("path"), texts.get("url")
+        if url and urlsplit(url).scheme not in ("http", "https", "ftp", "file"):
             wrong(name, "url", url, "a URL that begins with https://, http://, ftp:// or file://")
-        if url:
-            key = checksum[1] if checksum else hashlib.sha256(str(url).encode()).hexdigest()
-            base = os.path.basename(urlsplit(str(url)).path) or "image"
-            path = f"{directory}/{key[:12]}-{base}"
-        images[name] = Image(name, path, url, checksum, kernel, entry.get("initrd"), entry.get("cmdline"))
+        elif url:
+            sum_of = checksum[1] if checksum else hashlib.sha256(url.encode()).hexdigest()
+            disk = f"{directory}/{sum_of[:12]}-{os.path.basename(urlsplit(url).path) or 'image'}"
+        kernel, initrd, cmdline = (texts.get(key) for key in ("kernel", "initrd", "cmdline"))
+        sound = len(problems) == before
+        images[name] = Image(name, disk, url, checksum, kernel, initrd, cmdline, sound=sound)
     return images, problems
 
 
@@ -177,8 +190,8 @@ class Library:
         """Remove a file that is not used."""
         Path(path).unlink(missing_ok=True)
 
-    def check(self, image: Image, overlays: list[str]) -> Problem | None:
-        """Return what is wrong with an image's files.
+    def check(self, image: Image, overlays: list[str]) -> Iterator[Problem]:
+        """Yield what is wrong with an image's files.
 
         Args:
             image: an image that a guest uses.
@@ -186,28 +199,29 @@ class Library:
         """
         for key, file in (("kernel", image.kernel), ("initrd", image.initrd)):
             if file and not os.path.isfile(file):
-                return Problem("images", None, f"{image.name}.{key}", file, "a file that exists on the host")
+                yield Problem("images", None, f"{image.name}.{key}", file, "a file that exists on the host")
         if image.path is None:
-            return None
+            return
         if not os.path.isfile(image.path):
-            if image.url or image.source:
-                return None
-            return Problem("images", None, f"{image.name}.path", image.path, "a file that exists on the host")
+            if not (image.url or image.source):
+                yield Problem("images", None, f"{image.name}.path", image.path, "a file that exists on the host")
+            return
         note = self._notes.get(image.path)
         if note is None and image_kind(image.path) is None:
-            return Problem("images", None, f"{image.name}.path", image.path, _NOT_ONE)
+            yield Problem("images", None, f"{image.name}.path", image.path, _NOT_ONE)
+            return
         if note is None or note["stat"] == self._stat(image.path):
             if note is None and image.checksum and self._digest(image.path, image.checksum[0]) != image.checksum[1]:
                 allowed = f"the checksum of {image.path}, which is another one"
-                return Problem("images", None, f"{image.name}.checksum", ":".join(image.checksum), allowed)
-            return None
+                yield Problem("images", None, f"{image.name}.checksum", ":".join(image.checksum), allowed)
+            return
         if note["sha256"] == self._digest(image.path, "sha256") or not overlays:
-            return None
+            return
         allowed = (
             f"the image that it was: it changed under the disks of {', '.join(overlays)}. Put the old file back, "
             "and give a new image a new path"
         )
-        return Problem("images", None, f"{image.name}.path", image.path, allowed)
+        yield Problem("images", None, f"{image.name}.path", image.path, allowed)
 
     def download(self, image: Image) -> None:
         """Download or convert an image, verified, under its final name only when it is whole."""

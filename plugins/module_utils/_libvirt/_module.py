@@ -7,25 +7,26 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any, NoReturn, cast
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, connect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, EmptyBackend, connect
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._converge import Converger, host_memory_mib
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Settings
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import ImageError, Library
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import check_entries, check_users
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import read_call, told_once
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import LEASE_FILES, Probe
-from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import report
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, report
 
 _DEFAULTS = Settings()
 _DOWNLOAD_TIMEOUT = 30
@@ -51,15 +52,33 @@ SPEC: dict[str, dict[str, Any]] = {
 class GuestModule(AnsibleModule):
     """An AnsibleModule that tells all that is wrong with its arguments, where Ansible stops at the first."""
 
+    def _load_params(self) -> None:
+        super()._load_params()  # type: ignore[no-untyped-call]
+        # As they were given: Ansible leaves out members of a list that it cannot read, and moves the others up
+        self.asked = {key: copy.deepcopy(value) for key, value in self.params.items() if not key.startswith("_ansible")}
+
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         if self.validation_result.error_messages:
-            guests, users = self.params.get("guests"), self.params.get("users")
-            problems = check_entries(guests) if isinstance(guests, list) else []
-            problems += check_users(users) if isinstance(users, list) else []
+            _with_libvirt()
+            problems = _problems(self.asked, self.log)
             if problems:
                 found = report(problems)
                 msg, kwargs["problems"] = found["msg"], found["problems"]
         super().fail_json(msg=msg, **kwargs)
+
+
+def _problems(asked: Mapping[str, Any], say: Callable[[str], None]) -> list[Problem]:
+    """Return all that is wrong with a call of which Ansible refused something."""
+    params, problems = read_call(asked, SPEC)
+    try:
+        backend, _libvirt = connect(params["uri"], check_mode=True)
+    except BackendError:
+        backend = EmptyBackend()
+    try:
+        outcome = _converger(backend, params, say).plan(params["guests"], params["images"], params["exclusive"])
+    except (BackendError, DiskError) as exc:
+        return [*problems, Problem("guests", None, None, str(exc), "a host whose guests can be read")]
+    return problems + told_once(outcome.problems, problems)
 
 
 def _settings(params: Mapping[str, Any]) -> Settings:
@@ -85,16 +104,27 @@ def _open(url: str) -> IO[bytes]:
     return cast("IO[bytes]", open_url(url, timeout=_DOWNLOAD_TIMEOUT, http_agent="ursa.kvmnet"))
 
 
+def _converger(backend: Any, params: Mapping[str, Any], say: Callable[[str], None]) -> Converger:
+    settings = _settings(params)
+    library = Library(f"{settings.storage}/images", _open, say)
+    probe = Probe(params["lease_files"])
+    return Converger(backend, Files(settings.storage), library, probe, settings, host_memory_mib())
+
+
+def _with_libvirt() -> None:
+    """Go on in another Python of the host if this one has no binding for libvirt."""
+    if importlib.util.find_spec("libvirt") is None and not has_respawned():
+        interpreter = probe_interpreters_for_module(["/usr/bin/python3"], "libvirt")
+        if interpreter:
+            respawn_module(interpreter)
+
+
 def run(module: AnsibleModule) -> None:
     """Run the module."""
     params = module.params
-    settings = _settings(params)
     try:
         backend, libvirt = connect(params["uri"], module.check_mode)
-        library = Library(f"{settings.storage}/images", _open, module.log)
-        converger = Converger(
-            backend, Files(settings.storage), library, Probe(params["lease_files"]), settings, host_memory_mib()
-        )
+        converger = _converger(backend, params, module.log)
         outcome = converger.plan(params["guests"], params["images"], params["exclusive"])
     except (BackendError, DiskError) as exc:
         module.fail_json(msg=str(exc))
@@ -121,11 +151,8 @@ def run(module: AnsibleModule) -> None:
 
 
 def main() -> None:
-    """Run the module, with another Python of the host if this one has no binding for libvirt."""
+    """Run the module."""
     # Ansible's own class, whose constructor has no types
     module = GuestModule(argument_spec=SPEC, supports_check_mode=True)  # type: ignore[no-untyped-call]
-    if importlib.util.find_spec("libvirt") is None and not has_respawned():
-        interpreter = probe_interpreters_for_module(["/usr/bin/python3"], "libvirt")
-        if interpreter:
-            respawn_module(interpreter)
+    _with_libvirt()
     run(module)

@@ -48,7 +48,7 @@ def normalise_nic(nic: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry of C(nics) as it is read back from a domain."""
     entry = {key: spec.get("default") for key, spec in NIC_SPEC.items()}
     entry |= {key: value for key, value in nic.items() if value is not None}
-    entry["mac"] = str(entry["mac"]).lower()
+    entry["mac"] = None if entry["mac"] is None else str(entry["mac"]).lower()
     if not entry["anti_spoofing"]:
         entry["address"] = None
     return entry
@@ -102,9 +102,10 @@ def same_nics(have: list[dict[str, Any]], want: list[dict[str, Any]]) -> bool:
     return sorted(have, key=lambda entry: str(entry["mac"])) == sorted(want, key=lambda entry: str(entry["mac"]))
 
 
-def macs(root: Element) -> list[str]:
-    """Return the MAC addresses of all interfaces, ours or not."""
-    return [(mac.get("address") or "").lower() for mac in root.findall("devices/interface/mac")]
+def identities(root: Element) -> list[tuple[str, str]]:
+    """Return the MAC addresses of all interfaces, ours or not, and the taps that they name: no other guest has them."""
+    found = [("mac", _mac(interface)) for interface in root.findall("devices/interface")]
+    return found + [("tap", str(t.get("dev"))) for t in root.findall("devices/interface/target") if t.get("dev")]
 
 
 def _write_changeable(interface: Element, entry: Mapping[str, Any]) -> None:

@@ -126,7 +126,9 @@ class Planner:
         shown: Shown = {key: (None, values[key] or None) for key in _SHOWN_ON_CREATE if key in values}
         note = ""
         path = values.get("disk_path")
-        if path is None and values.get("kernel") is None and "image" not in guest.given and not values["disks"]:
+        bootable = values.get("kernel") or "image" in guest.given or values["disks"]
+        known = guest.says("image", "disk_gib", "disk_path", "disks", "kernel")
+        if path is None and not bootable and known:
             allowed = "an image, or disk_gib for an empty disk, or a kernel: there is nothing to boot"
             self._storage.wrong(guest, "image", None, allowed)
         disk = None if path is None else inspect_disk(path)

@@ -159,13 +159,13 @@ class Storage:
         if image is not None and size is not None and size * GIB < image.size:
             allowed = f"{-(-image.size // GIB)} or more: image {guest.given.get('image')} is larger"
             self.wrong(guest, "disk_gib", size, allowed)
-        if not has_disk(guest.image) and size is None:
+        if not has_disk(guest.image) and size is None and guest.says("image", "disk_gib"):
             self.wrong(guest, "disk_gib", None, "the new disk's size in GiB, or an image for it")
 
     def more(self, step: Step, guest: Guest, values: Mapping[str, Any], root: Element | None, shown: Shown) -> None:
         """Plan the other disks."""
         for entry in values.get("disks", []):
-            key, size = f"disks[{entry['target']}]", guest.run["disk_sizes"].get(entry["target"])
+            key, size = guest.drive(entry["target"]), guest.run["disk_sizes"].get(entry["target"])
             path = entry["path"]
             disk = None if path is None else inspect_disk(path)
             if path is None:
@@ -174,17 +174,21 @@ class Storage:
                 if size is not None and (entry["readonly"] or path.startswith("/dev/")):
                     self.wrong(guest, f"{key}.size_gib", size, "only for a disk image that the guest can write")
                     continue
-                self._grow(step, guest, disk, f"{key}.size_gib", size, shown)
+                self._grow(step, guest, disk, f"{key}.size_gib", size, shown, f"disks[{entry['target']}].size_gib")
             elif entry["readonly"] or path.startswith("/dev/"):
                 self.wrong(guest, f"{key}.path", path, "a file or block device that exists on the host")
             elif root is not None and _drives.source_of(_drives.disk_at(root, entry["target"])) == path:
                 self.wrong(guest, f"{key}.path", path, "the file of the guest's disk, which is missing: put it back")
+            elif size is None and not guest.says("disks"):
+                continue
             elif size is None:
                 self.wrong(guest, f"{key}.size_gib", None, "the new disk's size in GiB, or the path of one that exists")
             else:
                 step.make.append(NewDisk(path, entry["format"], _bytes(size)))
 
-    def _grow(self, step: Step, guest: Guest, disk: Disk, key: str, wanted: int | None, shown: Shown) -> None:
+    def _grow(
+        self, step: Step, guest: Guest, disk: Disk, key: str, wanted: int | None, shown: Shown, name: str = "disk_gib"
+    ) -> None:
         if wanted is None or disk.size == wanted * GIB:
             return
         if disk.size > wanted * GIB:
@@ -194,7 +198,7 @@ class Storage:
             self.wrong(guest, key, wanted, "no size: the block device has its own")
             return
         step.grow.append((disk, wanted * GIB))
-        shown[key] = (disk.size // GIB, wanted)
+        shown[name] = (disk.size // GIB, wanted)
 
     def disk_of(self, name: str, root: Element | None, guest: Guest | None) -> str:
         """Return a guest's root disk, whether or not its domain or its record are there."""

@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.filter.domains import domains
 from ansible_collections.ursa.kvmnet.plugins.filter.guests import guest_records
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import check_entries
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import read_entries
 
 NETWORKS = [
     {
@@ -65,7 +65,7 @@ def test_a_lease_is_waited_for_where_there_is_one(guest, wait_for):
 
 def test_the_module_takes_what_the_filter_gives():
     guests = [{"name": f"g{number}", "network": "plain", "image": "tiny"} for number in range(3)]
-    assert check_entries(domains(guest_records(guests, NETWORKS), NETWORKS)) == []
+    assert read_entries(domains(guest_records(guests, NETWORKS), NETWORKS))[1] == []
 
 
 def test_what_a_record_says_of_its_card_goes_there():
@@ -77,7 +77,7 @@ def test_what_a_record_says_of_its_card_goes_there():
         "address": "192.0.2.1",
     }
     assert "queues" not in entry
-    assert check_entries([entry]) == []
+    assert read_entries([entry])[1] == []
 
 
 def test_another_name_keeps_the_card():

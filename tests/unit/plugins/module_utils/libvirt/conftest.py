@@ -249,7 +249,8 @@ def host(tmp_path, monkeypatch):
         this.files = Files(chosen.storage, qemu_img, str(tmp_path / "starting"))
         library = Library(f"{chosen.storage}/images", urlopen, run=qemu_img)
         probe = Probe([str(leases)], str(links), str(tmp_path / "log"))
-        for nic in (nic for guest in guests for nic in guest.get("nics") or [] if isinstance(nic, dict)):
+        cards = (nic for guest in guests if isinstance(guest, dict) for nic in guest.get("nics") or [])
+        for nic in (nic for nic in cards if isinstance(nic, dict)):
             if nic.get("tap", "").startswith("tap-"):
                 this.tap(nic["tap"])
         converger = Converger(this.backend, this.files, library, probe, chosen, 8192)

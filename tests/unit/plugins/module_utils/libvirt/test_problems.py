@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._problems import check_entries
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import read_entries
 
 
 def texts(outcome):
@@ -14,18 +14,16 @@ def texts(outcome):
 def test_unknown_keys_and_wrong_types_all_at_once():
     entries = [
         {"name": "web", "source": "kvmnet_guests[3]", "memory": 512, "vcpus": "two", "autostart": "maybe"},
-        {"name": "db", "nics": [{"mac": "52:54:00:00:00:01", "tab": "x"}], "depends": [1]},
+        {"name": "db", "nics": [{"mac": "52:54:00:00:00:01", "tab": "x"}]},
         {"memory_mib": "512"},
         "web",
     ]
-    found = [(p.place(), p.allowed) for p in check_entries(entries)]
+    found = [(p.place(), p.allowed) for p in read_entries(entries)[1]]
     assert [place for place, _allowed in found] == [
         "kvmnet_guests[3].memory",
         "kvmnet_guests[3].vcpus",
         "kvmnet_guests[3].autostart",
-        "guests[1].depends",
         "guests[1].nics[0].tab",
-        "guests[1].nics[0].tap",
         "guests[2].name",
         "guests[3]",
     ]
@@ -60,8 +58,8 @@ def test_values_are_checked_against_each_other_and_the_host(host, guest):
         "guests[4].depends",
         "guests[5].depends",
         "guests[6].depends",
-        "guests[8].nics.mac",
-        "guests[8].nics.tap",
+        "guests[8].nics[0].mac",
+        "guests[8].nics[0].tap",
         "guests[3].image",
     ]
     assert "kvmnet_guests[7].name: 'web' is wrong; allowed: one that guests[1] does not have" in texts(outcome)
@@ -73,7 +71,7 @@ def test_a_mac_of_another_domain_is_refused(host, guest):
     nics = [{**guest("web")["nics"][0], "tap": "tap-other"}]
     outcome = host.converge(guest("other", nics=nics))
     assert texts(outcome) == [
-        "guests[0].nics.mac: '52:54:00:00:00:3e' is wrong; allowed: one that the domain web does not have"
+        "guests[0].nics[0].mac: '52:54:00:00:00:3e' is wrong; allowed: one that the domain web does not have"
     ]
     assert host.converge(guest("other", nics=nics), exclusive=True, on_timeout="destroy").failures == {}
 
