@@ -49,12 +49,17 @@ def whole(option: str, value: object) -> str:
     meant = amount(option, value)
     if meant is None:
         return words
-    number = f"{int(meant)}" if meant.denominator == 1 else f"which {float(meant):g} is not"
-    return f"{words} without a unit, {number}" if meant.denominator != 1 else f"{words} without a unit: {number}"
+    number = f": {int(meant)}" if meant.denominator == 1 else f", which {float(meant):g} is not"
+    return f"{words} without a unit{number}"
+
+
+def with_unit(key: str, known: Iterable[str]) -> str | None:
+    """Return the option that a name is without its unit."""
+    names = set(known)
+    return next((f"{key}{end}" for end in _ENDS if f"{key}{end}" in names), None)
 
 
 def meant_key(key: str, known: Iterable[str]) -> str | None:
     """Return the option that a wrong name probably means: one that only lacks its unit, or one that looks like it."""
     names = list(known)
-    with_unit = (f"{key}{end}" for end in _ENDS if f"{key}{end}" in names)
-    return next(with_unit, None) or next(iter(difflib.get_close_matches(key, names, n=1)), None)
+    return with_unit(key, names) or next(iter(difflib.get_close_matches(key, names, n=1)), None)

@@ -15,8 +15,8 @@ CARD = (
     Key("nic_model", t.STRING, "What its card looks like to it.", default="virtio"),
     Key("queues", t.integer(1, 256), "Queues of its card.", default="1"),
     Key("link", t.choice("up", "down"), "Whether its cable is plugged in.", default="up"),
-    Key("inbound_mbit", t.integer(1, 400_000), "At most so many Mbit/s to it.", default="no limit"),
-    Key("outbound_mbit", t.integer(1, 400_000), "At most so many Mbit/s from it.", default="no limit"),
+    Key("inbound_mbit", t.amount("inbound_mbit", 1, 400_000), "At most so many Mbit/s to it.", default="no limit"),
+    Key("outbound_mbit", t.amount("outbound_mbit", 1, 400_000), "At most so many Mbit/s from it.", default="no limit"),
     Key(
         "anti_spoofing",
         t.BOOL,

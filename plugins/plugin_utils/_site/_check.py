@@ -15,6 +15,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 from ._guests import check_across, check_guests, check_users
 from ._ipv6 import check_ipv6
 from ._links import check_networks
+from ._options import check_options
 from ._read import Host
 from ._rules import check_address_lists, check_policies, check_rules
 from ._schema import VARIABLES
@@ -42,6 +43,10 @@ def check_site(hosts: Iterable[Host]) -> list[Problem]:
         for check in _CHECKS:
             found += check(host)
     found += check_across(site)
+    # The last to speak: of a place that was told of already, its words are other ones for the same
+    places = {(problem.host, problem.place()) for problem in found}
+    told = (problem for host in site for problem in check_options(host))
+    found += [problem for problem in told if (problem.host, problem.place()) not in places]
     rank = {host.name: position for position, host in enumerate(site)}
     found.sort(
         key=lambda one: (

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import with_unit
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 from ._schema import VARIABLES, Variable
@@ -133,7 +134,7 @@ class _Reader:
         known = {key.name: key for key in table.keys}
         for name in row.raw:
             if name not in known:
-                meant = hint(name, known)
+                meant = with_unit(name, known) or hint(name, known)
                 say = f"{meant} is probably meant; " if meant else ""
                 row.meant.update([meant] if meant else [])
                 # The name, not the value: what stands under a wrong name may be a secret
@@ -161,6 +162,8 @@ class _Reader:
         if isinstance(value, Unresolved):
             self._wrong(index, path, value, "")
             return None
+        for where, template in _unresolved(path, value):
+            self._wrong(index, where, template, "")
         try:
             return kind.read(value)
         except WrongError as wrong:
@@ -186,6 +189,18 @@ class _Reader:
             self.refuse(index, path or None, "(a private key, not shown)", allowed)
         else:
             self.refuse(index, path or None, "" if value is None else value, allowed)
+
+
+def _unresolved(path: str, value: object) -> Iterator[tuple[str, Unresolved]]:
+    """Yield what could not be resolved inside a value that is read as it is."""
+    if isinstance(value, Unresolved):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _unresolved(f"{path}.{key}", item)
+    elif isinstance(value, (list, tuple)):
+        for position, item in enumerate(value):
+            yield from _unresolved(f"{path}[{position}]", item)
 
 
 def _names(host: str, names: Iterable[str]) -> list[Problem]:

@@ -131,6 +131,8 @@ GUESTS = Table(
 def _option(name: str, spec: Mapping[str, Any]) -> Key:
     """Return an option of the kvm_guest module as a key of the guest's record."""
     kind: Kind | ListOf = _OPTION_KINDS[spec["type"]]
+    if spec["type"] == "int":
+        kind = t.amount(name, 0, 2**31 - 1)
     if "choices" in spec and spec["type"] == "str":
         kind = t.choice(*spec["choices"])
     if spec["type"] == "list":

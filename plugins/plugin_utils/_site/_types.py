@@ -18,6 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import amount as unit_amount
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import whole
+
 SEE_LATER = "IPv6 has keys of its own, address6 and gateway6"
 
 
@@ -126,6 +129,18 @@ def integer(least: int, most: int, note: str = "", without: tuple[int, ...] = ()
         return int(value)
 
     return Kind(f"{least} to {most}{note}", read)
+
+
+def amount(option: str, least: int, most: int) -> Kind:
+    """Return the kind of whole numbers whose unit is in the option's name."""
+    plain = integer(least, most)
+
+    def read(value: object) -> int:
+        if unit_amount(option, value) is not None:
+            raise WrongError(whole(option, value))
+        return int(plain.read(value))
+
+    return Kind(plain.name, read)
 
 
 def either(name: str, word: str | bool, kind: Kind) -> Kind:

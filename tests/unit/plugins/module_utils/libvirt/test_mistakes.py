@@ -207,7 +207,7 @@ def test_what_ansible_refuses_does_not_hide_the_rest(tmp_path, capsys):
     pytest.importorskip("libvirt")
     call = {
         "guests": [
-            {"name": "web", "memory_mib": "512M", "nics": [{"mac": "52:54:00:00:01:01", "tab": "x"}]},
+            {"name": "unit", "image": "gone", "memory_mib": "512M", "nics": [{"mac": "52:54:00:00:01:01", "tab": "x"}]},
             "db",
             {"name": "mail", "source": "kvmnet_guests[7]", "image": "gone", "memory_mib": "9000000"},
         ],
