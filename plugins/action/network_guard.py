@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ APPLY_SECONDS = 120
 RESTORE_SECONDS = 30
 CONNECT_SECONDS = 3
 PAUSE = 0.2
+# A host may be too busy for one more connection.
+TRIES = 3
+REPORT = "/var/lib/kvmnet/guard/report.json"
+# Lines of it that the failed task shows.
+SHOWN = 20
 # An established connection outlives a firewall that shuts new ones out, so it proves nothing.
 FRESH = "-o ControlMaster=no -o ControlPath=none"
 
@@ -41,6 +47,9 @@ class ActionModule(ActionBase):
         checked = self._call({**args, "phase": "check"}, variables)
         if checked.get("failed") or not checked.get("changed"):
             return checked
+        doubtful = self._doubt(args, variables)
+        if doubtful:
+            return {**checked, "changed": False, "failed": True, "msg": doubtful}
         token = secrets.token_hex(4)
         # In check mode this call refuses what a run would refuse, and starts nothing.
         login = self._login()
@@ -64,6 +73,35 @@ class ActionModule(ActionBase):
         result.pop("invocation", None)
         return result
 
+    def _doubt(self, args: dict[str, Any], variables: dict[str, Any]) -> str:
+        """Return why no new connection could confirm the change, tried out before anything is touched, or nothing."""
+        seconds, failure = 0.0, ""
+        with self._new_connections(None, keep=True):
+            for _turn in range(TRIES):
+                started = time.monotonic()
+                try:
+                    self._call({**args, "phase": "result", "token": ""}, variables)
+                except AnsibleConnectionFailure as error:
+                    failure = str(error).strip()
+                    time.sleep(PAUSE)
+                    continue
+                seconds = time.monotonic() - started
+                break
+            else:
+                return (
+                    "Nothing was changed: the connection in use works, but a new one does not, and only a new one can "
+                    f"confirm a change: {failure}"
+                )
+        timeout = int(args.get("timeout", 30))
+        # One finds that the change is applied, the next confirms it.
+        if timeout >= 2 * seconds:
+            return ""
+        return (
+            f"1 problem, nothing was changed:\n- timeout: {timeout} is wrong; allowed: at least "
+            f"{math.ceil(3 * seconds)} seconds: one new connection to this host takes {seconds:.1f} s just now, and "
+            "confirming takes two"
+        )
+
     def _login(self) -> str:
         """Return how the host sees this connection, asked for without sudo, which clears the variable."""
         become = self._connection.become
@@ -75,13 +113,15 @@ class ActionModule(ActionBase):
         return str(answer.get("stdout", "")).strip()
 
     @contextmanager
-    def _new_connections(self, host: str | None) -> Iterator[None]:
+    def _new_connections(self, host: str | None, keep: bool = False) -> Iterator[None]:
         """Let every call be a connection of its own, given up soon when nobody answers.
 
         Args:
             host: the address at which the host is reached then, if it is another one; its key stays the same.
+            keep: the connection in use goes on afterwards.
         """
-        self._connection.reset()
+        if not keep:
+            self._connection.reset()
         self._host = self._option("host")
         wanted: dict[str, Any] = {"ssh_common_args": FRESH, "timeout": CONNECT_SECONDS}
         if host is not None:
@@ -149,7 +189,7 @@ class ActionModule(ActionBase):
         if report["state"] != "restored":
             text = (
                 f"The commit could not be confirmed: {report['error']}. Reach the host by its console: "
-                "/var/lib/kvmnet/guard/report.json says how it ended."
+                f"{REPORT} says how it ended."
             )
             return {**failed, "changed": True, "msg": text}
         lines = [f"The commit was undone by the host: {report['error']}."]
@@ -158,4 +198,9 @@ class ActionModule(ActionBase):
         else:
             lines.append(f"Everything is as it was before ({len(report['restored'])} files, put back in ")
             lines[-1] += f"{report['seconds']} s)."
+        right = [*report.get("found", ()), *(f"the file {path}" for path in report["restored"])]
+        if right:
+            lines += ["What it put right:", *(f"- {line}" for line in right[:SHOWN])]
+        if len(right) > SHOWN:
+            lines.append(f"- and {len(right) - SHOWN} more, in {REPORT}")
         return {**failed, "msg": "\n".join(lines)}

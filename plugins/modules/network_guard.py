@@ -187,7 +187,7 @@ seconds:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _commit
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _ability, _commit, _input, _previous
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import ensure_compiled
@@ -196,20 +196,25 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile im
 def open_candidate(module: AnsibleModule) -> Candidate:
     """Return what is to be committed, checked; ends the module with all problems at once."""
     params = module.params
-    problems = _commit.check_input(params["files"], params["commands"])
-    problems += _commit.check_host(params["timeout"])
-    if params["rollback"]:
-        previous = _commit.open_previous()
+    rollback = params["rollback"]
+    problems = _input.check_options(params) + _input.check_files(params["files"])
+    if rollback:
+        previous = _previous.open_previous()
         if previous is None:
             problems.append(Problem("rollback", None, None, True, "only after a commit: there is none to put back"))
+        problems += _previous.check_unchanged()
         candidate = previous or Candidate(None, None)
     else:
         candidate = Candidate.begin(params["run_id"], stage=True)
         _commit.resume(candidate)
+    staged = {**candidate.entries, **_input.staged_files(params["files"])}
+    problems += _input.check_commands(params["commands"], staged)
+    if not problems and not rollback:
+        _commit.add_own(candidate, params["files"], params["commands"])
+    if problems or not candidate.empty:
+        problems += _ability.check_host(candidate)
     if problems:
         module.fail_json(**report(problems))
-    if not params["rollback"]:
-        _commit.add_own(candidate, params["files"], params["commands"])
     return candidate
 
 
@@ -268,8 +273,12 @@ def main() -> None:
             module.exit_json(changed=False, report=_commit.result(module.params["token"], confirm))
         except (ApplyError, OSError) as error:
             module.fail_json(msg=f"The commit could not be confirmed: {error}")
+    undone = _commit.untold(module.check_mode)
+    if undone:
+        module.warn(f"What this host has to say of an earlier run: {undone}")
     try:
         candidate = open_candidate(module)
+        _commit.check_free(candidate, module.check_mode)
         if not module.params["rollback"]:
             # What is put back brings the compiled scripts that it had.
             ensure_compiled(candidate, module.check_mode)

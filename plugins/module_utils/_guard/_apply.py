@@ -32,6 +32,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._exchange impor
     put_in_place,
     rename_exchange,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._fingerprint import fingerprint
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import (
     clear_going,
     firewall_inverse,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 STATE = Path("/var/lib/kvmnet/guard")
 LOCK = Path("/run/lock/kvmnet.lock")
 LINK_TIMEOUT = 10.0
+# From here on the user's own commands are numbered, in the order that they are written in.
+OWN_COMMANDS = 1000
 
 
 def prepare_file(path: Path, content: bytes, mode: int) -> Path:
@@ -108,6 +111,10 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True, mode=0o700)
     entries = {}
+    after = {
+        path: fingerprint(content_path(directory, path), entry["mode"]) if entry["state"] == "present" else None
+        for path, entry in index["entries"].items()
+    }
     for path in index["entries"]:
         live = Path(path)
         if live.is_file():
@@ -124,9 +131,12 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
         elif step["kind"] == "shorewall":
             steps.append({**step, "args": firewall_inverse(step["key"], step["args"])})
         elif step["kind"] == "command" and "undo" in step["args"]:
-            argv, undo = step["args"]["argv"], step["args"]["undo"]
-            if undo or step["args"].get("before"):
-                steps.append({**step, "args": {**step["args"], "argv": undo, "undo": argv}})
+            argv, undo, order = step["args"]["argv"], step["args"]["undo"], step["order"]
+            if order >= OWN_COMMANDS:
+                # The last one is undone first. One without an undo is there to be run again, should this be undone.
+                order, undo = 3 * OWN_COMMANDS - 1 - order, undo or []
+            if undo or step["args"].get("before") or order >= OWN_COMMANDS:
+                steps.append({**step, "order": order, "args": {**step["args"], "argv": undo, "undo": argv}})
         elif step["kind"] == "sysctl":
             staged = content_path(directory, step["key"])
             content = staged if staged.is_file() else Path(step["key"])
@@ -142,11 +152,12 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
             steps.append(step)
     if interrupted is not None:
         entries |= interrupted["entries"]
+        after = interrupted.get("after", {}) | after
         shutil.copytree(final / "files", target / "files", dirs_exist_ok=True)
         steps = join_steps(interrupted["steps"], steps)
     # What runs first ran before the files that it needs could go.
     redo = [step for step in index["steps"] if not runs_first(step, index["entries"])]
-    inverse = {"run_id": index["run_id"], "entries": entries, "steps": steps, "redo": redo}
+    inverse = {"run_id": index["run_id"], "entries": entries, "steps": steps, "redo": redo, "after": after}
     write_json(target / "index.json", inverse)
     os.sync()
     if interrupted is None:
@@ -290,12 +301,15 @@ _STEPS: dict[str, Callable[[str, dict[str, Any]], None]] = {
 }
 
 
-def run_steps(index: dict[str, Any], first: bool, go_on: bool = False) -> list[str]:
+def run_steps(
+    index: dict[str, Any], first: bool, go_on: bool = False, began: Callable[[dict[str, Any]], None] | None = None
+) -> list[str]:
     """Run a candidate's steps in order.
 
     Args:
         first: those that need the old files, before they change; else the others.
         go_on: go on after a failure and collect it, as an undo must.
+        began: called before each step.
 
     Returns:
         What failed, when going on.
@@ -311,6 +325,8 @@ def run_steps(index: dict[str, Any], first: bool, go_on: bool = False) -> list[s
     for step in steps:
         if runs_first(step, entries) != first:
             continue
+        if began:
+            began(step)
         try:
             _STEPS[step["kind"]](step["key"], step["args"])
         except ApplyError as error:

@@ -11,12 +11,12 @@ import inspect
 import io
 import ipaddress
 import json
-import shutil
+import os
+import shlex
 import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
@@ -25,6 +25,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _compare,
     _departure,
     _exchange,
+    _fingerprint,
     _firewall,
     _restore,
     _run,
@@ -33,6 +34,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _units,
     _watch,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._ability import BOOT_UNIT, WATCHER
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import (
     Login,
     lost_way,
@@ -49,14 +51,11 @@ if TYPE_CHECKING:
 COMMITTING = ROOT / "committing"
 # Time for the module's answer to reach the controller before the network changes under its connection.
 APPLY_DELAY = 0.5
-_LINK_ORDER = 35
-_COMMAND_ORDER = 90
-_PARTS = (_run, _units, _departure, _exchange, _firewall, _apply, _snapshot, _compare, _transaction, _restore, _watch)
+_PARTS = (
+    *(_run, _units, _departure, _exchange, _fingerprint, _firewall, _apply, _snapshot, _compare, _transaction),
+    *(_restore, _watch),
+)
 PROGRAM = _apply.STATE / "guard.pyz"
-WATCHER = "kvmnet-guard.service"
-BOOT_UNIT = Path("/etc/systemd/system/kvmnet-guard-boot.service")
-# The shortest window in which a controller can log in anew, try again, and say so.
-SHORTEST_TIMEOUT = 5
 
 _BOOT_TEXT = """\
 # Managed by ursa.kvmnet: puts the network's files back when the host went down before a commit was confirmed.
@@ -64,7 +63,7 @@ _BOOT_TEXT = """\
 Description=Undo a commit of the network that was never confirmed
 DefaultDependencies=no
 ConditionPathExists={marker}
-RequiresMountsFor={state} /var/lib /etc /usr
+RequiresMountsFor={state} {python} /var/lib /etc /usr
 After=systemd-remount-fs.service
 Before=network-pre.target systemd-networkd.service networking.service ifupdown-pre.service systemd-sysctl.service
 Before=shorewall-init.service shorewall.service shorewall6.service dnsmasq.service sysinit.target shutdown.target
@@ -98,30 +97,6 @@ def describe(candidate: Candidate) -> Plan:
         action = step["args"].get("action", "")
         plan.add(Change("change", step["kind"], step["key"], note=action))
     return plan
-
-
-def check_input(files: Iterable[Mapping[str, Any]], commands: Iterable[Mapping[str, Any]]) -> list[Problem]:
-    """Check the user's own additions to the commit."""
-    problems = []
-    for index, entry in enumerate(files):
-        path = Path(entry["path"])
-        if not path.is_absolute() or ".." in path.parts:
-            problems.append(Problem("files", index, "path", entry["path"], "an absolute path without '..'"))
-        if entry["state"] == "present" and entry.get("content") is None:
-            problems.append(Problem("files", index, "content", None, "the file's text, unless state is absent"))
-        mode = entry["mode"]
-        if not (mode.isdigit() and len(mode) in (3, 4) and set(mode) <= set("01234567")):
-            problems.append(Problem("files", index, "mode", mode, "an octal mode as a quoted string, such as '0644'"))
-    for index, command in enumerate(commands):
-        for key in ("argv", "undo"):
-            argv = command[key]
-            if argv is None:
-                continue
-            if not argv:
-                problems.append(Problem("commands", index, key, argv, "a program and its arguments"))
-            elif shutil.which(argv[0]) is None:
-                problems.append(Problem("commands", index, key, argv[0], "a program that is installed on the host"))
-    return problems
 
 
 def check_admitted(peer: str, admit: Iterable[str]) -> Problem | None:
@@ -196,34 +171,14 @@ def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: 
             candidate.put(entry["path"], entry["content"], int(entry["mode"], 8))
     if candidate.empty:
         return
-    for command in commands:
+    named: dict[str, int] = {}
+    for order, command in enumerate(commands, _apply.OWN_COMMANDS):
         argv = command["argv"]
-        candidate.step("command", " ".join(argv), _COMMAND_ORDER, argv=argv, undo=command["undo"])
-
-
-def open_previous() -> Candidate | None:
-    """Return the candidate that undoes the last commit, or None when there is none."""
-    directory = _apply.STATE / "previous"
-    index = _apply.load_index(directory)
-    if index is None:
-        return None
-    candidate = Candidate(index["run_id"], directory)
-    candidate.load()
-    gone = [name for name in _named_links(candidate) if Path("/sys/class/net", name).exists()]
-    if gone:
-        # systemd-networkd keeps a link whose file goes.
-        candidate.step("ip", "ip", _LINK_ORDER, lines=[f"link delete dev {name}" for name in gone])
-    return candidate
-
-
-def _named_links(candidate: Candidate) -> list[str]:
-    """Return the links of which the candidate takes away the file that they are made by."""
-    names = (
-        Path(path).name.removesuffix(".netdev").removeprefix("50-kvmnet-")
-        for path, entry in candidate.entries.items()
-        if path.startswith("/etc/systemd/network/") and path.endswith(".netdev") and entry["state"] == "absent"
-    )
-    return sorted(names)
+        name = shlex.join(argv)
+        named[name] = named.get(name, 0) + 1
+        # The same one again is another step.
+        again = f" ({named[name]})" if named[name] > 1 else ""
+        candidate.step("command", f"{name}{again}", order, argv=argv, undo=command["undo"])
 
 
 def pack_program() -> bytes:
@@ -238,19 +193,6 @@ def pack_program() -> bytes:
             archive.writestr(f"{part.__name__.replace('.', '/')}.py", inspect.getsource(part))
         archive.writestr("__main__.py", f"import sys\n\nfrom {package}._watch import main\n\nsys.exit(main())\n")
     return packed.getvalue()
-
-
-def check_host(timeout: int) -> list[Problem]:
-    """Check that what undoes the change can run on this host."""
-    problems = []
-    if not Path("/run/systemd/system").is_dir():
-        problems.append(Problem("host", None, None, "no systemd", "a host that was booted by systemd"))
-    for program in ("systemd-run", "systemctl", "ip", "sysctl"):
-        if shutil.which(program) is None:
-            problems.append(Problem("host", None, program, "missing", "a host with this program: the guard needs it"))
-    if timeout < SHORTEST_TIMEOUT:
-        problems.append(Problem("timeout", None, None, timeout, f"at least {SHORTEST_TIMEOUT} seconds"))
-    return problems
 
 
 def resume(candidate: Candidate) -> None:
@@ -268,7 +210,8 @@ def _install_guard() -> None:
     _apply.write_file(PROGRAM, pack_program(), 0o600)
     state = _apply.STATE
     text = _BOOT_TEXT.format(marker=state / "armed", state=state, python=sys.executable, program=PROGRAM)
-    if not BOOT_UNIT.is_file() or BOOT_UNIT.read_text(encoding="utf-8") != text:
+    same = BOOT_UNIT.is_file() and BOOT_UNIT.read_text(encoding="utf-8") == text
+    if not same or not os.path.lexists(BOOT_UNIT.parent / "sysinit.target.wants" / BOOT_UNIT.name):
         _apply.write_file(BOOT_UNIT, text.encode(), 0o644)
         _run.run(["systemctl", "daemon-reload"])
         _run.run(["systemctl", "enable", BOOT_UNIT.name])
@@ -310,6 +253,41 @@ def end_leftover() -> None:
         f"commit {token} by {about.get('peer') or 'somebody'} was never confirmed, and nothing watched over it any "
         f"more; it was undone now ({left}). Run again"
     )
+
+
+def check_free(candidate: Candidate, check_mode: bool) -> None:
+    """See to it that no other change is on its way on this host.
+
+    Raises:
+        ApplyError: one is, or was and nobody watched over it; the text says by whom, and what became of it.
+    """
+    transaction = Transaction()
+    token = transaction.armed
+    if token is None:
+        return
+    if not _is_watched():
+        if not check_mode:
+            end_leftover()
+        by = transaction.about().get("peer") or "somebody"
+        raise _run.ApplyError(
+            f"commit {token} by {by} was never confirmed, and nothing watches over it any more; a run that is not in "
+            "check mode undoes it first"
+        )
+    if not candidate.empty:
+        raise _run.ApplyError(transaction.describe_other())
+
+
+def untold(check_mode: bool) -> str:
+    """Return the report of a commit that was undone, if no controller has heard of it, and note that one has now."""
+    transaction = Transaction()
+    report = transaction.last_report()
+    if report.get("state") != "restored" or transaction.armed is not None or transaction.told == report["token"]:
+        return ""
+    if not check_mode:
+        transaction.tell(report["token"])
+    left = "; ".join(report.get("left") or []) or "everything is as it was before it"
+    when = f" at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(report['ended']))}" if "ended" in report else ""
+    return f"the last commit, by {report.get('peer') or 'somebody'}, was undone{when}: {report['error']} ({left})"
 
 
 def start(candidate: Candidate, token: str, peer: str | None, timeout: int) -> None:
@@ -359,4 +337,6 @@ def result(token: str, confirm: bool) -> dict[str, Any]:
         return {"state": "unknown", "error": "the host has no report of this commit"}
     if report["state"] == "restored" and transaction.armed == token:
         return {**report, "state": "restoring"}
+    if report["state"] == "restored":
+        transaction.tell(token)
     return report

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import subprocess
 import time
@@ -38,6 +39,17 @@ _NOT_REPEATED = ("shorewall", "ipset", "ipset-prune", "ip", "networkd")
 _NETWORKD = "systemd-networkd.service"
 
 
+def _past(line: str) -> str:
+    """Return a difference as what was found and put right."""
+    for now, then in ((" is gone", " was gone"), (" is there still", " was new"), (", is ", ", had become ")):
+        line = line.replace(now, then)
+    return line
+
+
+def _is_own(step: dict[str, Any]) -> bool:
+    return bool(step["kind"] == "command" and step["order"] >= _apply.OWN_COMMANDS)
+
+
 class Restorer:
     """What is done to get back, and what went wrong with it.
 
@@ -53,6 +65,8 @@ class Restorer:
         self.directories: list[str] = about.get("directories", [])
         self.inverse = _apply.load_index(transaction.undo) or {"entries": {}, "steps": []}
         self.errors: list[str] = []
+        # What was not as before, for the report.
+        self.found: list[str] = []
 
     def _try(self, action: Callable[..., Any], *args: Any) -> None:
         try:
@@ -68,15 +82,17 @@ class Restorer:
         """
         # Whoever was shut out gets in again within a tenth of a second.
         self._try(self.firewall)
+        self._try(self.look)
         self._try(self.make_room)
         self.errors += _apply.run_steps(self._steps(), first=True, go_on=True)
         self._try(self.files)
         self._try(self.networkd)
         self.errors += _apply.run_steps(self._steps(), first=False, go_on=True)
+        own = _apply.run_steps({"entries": {}, "steps": self._own_steps()}, first=False, go_on=True)
         self._try(self.kept)
         left = self.settle()
         self._try(self.prune_ipsets)
-        return left
+        return left + own
 
     def run_at_boot(self) -> list[str]:
         """Put the files back before anything reads them: nothing of the change is at work yet."""
@@ -99,11 +115,21 @@ class Restorer:
                 self._try(self._enable, name, unit["enabled"])
                 action = "start" if unit["active"] == "active" else "stop"
                 self._try(run, ["systemctl", "--no-block", action, name])
-        return self.errors
+        # This early most programs would fail or wait for ever.
+        return self.errors + [
+            f"the undo of the command '{step['key']}' was not run, since the host went down: {shlex.join(argv)}"
+            for step in self._own_steps()
+            if (argv := step["args"]["argv"])
+        ]
 
     def _steps(self) -> dict[str, Any]:
-        steps = [step for step in self.inverse["steps"] if step["kind"] not in _NOT_REPEATED]
+        steps = [step for step in self.inverse["steps"] if step["kind"] not in _NOT_REPEATED and not _is_own(step)]
         return {"entries": self.inverse["entries"], "steps": steps}
+
+    def _own_steps(self) -> list[dict[str, Any]]:
+        """Return the undo of each of the user's own commands that was begun."""
+        begun = self.transaction.commands()
+        return [step for step in self.inverse["steps"] if _is_own(step) and step["key"] in begun]
 
     def firewall(self) -> None:
         """Load the rules that there were.
@@ -115,9 +141,20 @@ class Restorer:
             run_ipset(["-exist", "restore"], stdin=self.before["ipsets"])
         now = read_firewall()
         for program, text in self.before["firewall"].items():
-            if _compare.same_firewall(text, now.get(program, "")):
+            tables = _compare.same_firewall(text, now.get(program, ""))
+            if tables:
+                self.found += [f"{program}: the table {table} was another one" for table in tables]
                 wanted = _compare.restore_text(text, now.get(program, ""))
                 run([f"{program}-restore", "-w", "10"], stdin=wanted)
+
+    def look(self) -> None:
+        """Note what else is not as it was.
+
+        Raises:
+            ApplyError: the kernel or systemd does not say.
+        """
+        lines = _compare.differences(self.before, read_state(self.before["units"]), self.made)
+        self.found += [_past(line) for line in lines]
 
     def prune_ipsets(self) -> None:
         """Take away the address lists that there were not.
@@ -295,6 +332,14 @@ def restore(transaction: Transaction, reason: str, at_boot: bool = False) -> Non
     files = sorted(restorer.inverse["entries"])
     # The word first: without the marker nobody comes back to leave it.
     transaction.report(
-        token, "restored", reason, restored=files, left=left, seconds=round(time.monotonic() - started, 2)
+        token,
+        "restored",
+        reason,
+        restored=files,
+        found=list(dict.fromkeys(restorer.found)),
+        left=left,
+        seconds=round(time.monotonic() - started, 2),
+        ended=time.time(),
+        peer=transaction.about().get("peer"),
     )
     transaction.close("rolledback")

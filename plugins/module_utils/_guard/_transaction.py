@@ -153,6 +153,22 @@ class Transaction:
             f"(commit {self.armed}); it is confirmed or undone within {left} s: run again then"
         )
 
+    def note_command(self, step: dict[str, Any]) -> None:
+        """Note that one of the user's own commands is begun: what was not begun needs no undo."""
+        if step["kind"] == "command" and step["order"] >= _apply.OWN_COMMANDS:
+            with (self.directory / "commands").open("a", encoding="utf-8") as notes:
+                notes.write(f"{json.dumps(step['key'])}\n")
+                notes.flush()
+                os.fsync(notes.fileno())
+
+    def commands(self) -> list[str]:
+        """Return which of the user's own commands were begun."""
+        try:
+            lines = (self.directory / "commands").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines]
+
     def deadline(self) -> float:
         """Return when the change is undone unless it is confirmed before, in seconds since the boot."""
         try:
@@ -172,6 +188,18 @@ class Transaction:
         """Return the word that was left last."""
         return self._load(self.report_path)
 
+    @property
+    def told(self) -> str:
+        """The commit of whose undoing a controller has heard."""
+        try:
+            return (self.state / "told").read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
+
+    def tell(self, token: str) -> None:
+        """Note that a controller has heard of it."""
+        _apply.write_file(self.state / "told", f"{token}\n".encode(), 0o600)
+
     def confirm(self, token: str) -> bool:
         """Make the change lasting, if it is applied and still there.
 
@@ -190,8 +218,9 @@ class Transaction:
                     previous = self.state / "previous"
                     shutil.rmtree(previous, ignore_errors=True)
                     self.undo.rename(previous)
+                peer = self.about().get("peer")
                 shutil.rmtree(self.directory, ignore_errors=True)
-                self.report(token, "confirmed", seconds=report.get("seconds"))
+                self.report(token, "confirmed", seconds=report.get("seconds"), ended=time.time(), peer=peer)
             return True
 
     def close(self, outcome: str) -> None:

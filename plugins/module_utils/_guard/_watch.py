@@ -50,7 +50,7 @@ def apply(transaction: Transaction, candidate: Path, delay: float) -> int:
         try:
             _apply.run_steps(index, first=True)
             _apply.install_files(candidate, index)
-            _apply.run_steps(index, first=False)
+            _apply.run_steps(index, first=False, began=transaction.note_command)
         except (ApplyError, OSError) as error:
             restore(transaction, str(error))
             shutil.rmtree(candidate, ignore_errors=True)

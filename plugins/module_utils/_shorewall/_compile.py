@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._fingerprint import stamp_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain, rules_mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _ipsets, _twin, _verified
@@ -45,7 +46,6 @@ printf '# configuration %s\\n' "${kvmnet_sum%% *}" >> "$1"
 # Mounted over the real directory, so that nothing of it can leak in; and where no tables can be touched.
 _SCRIPT = 'ip -force -batch - >/dev/null 2>&1; mount --bind "$1" "$3" && exec "$4" -q compile "$2" </dev/null'
 
-_STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
 _PLACE = r"(?P<file>/\S+) \((?:line (?P<line>\d+)|EOF)\)"
 _ERROR = re.compile(rf"ERROR: (?P<message>.*?)(?: {_PLACE})?\s*$", re.MULTILINE)
 # Where a macro is used or a file included
@@ -109,12 +109,6 @@ def export(candidate: Candidate, directory: Path, family: Family = IPV4) -> None
         if entry["state"] == "present":
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(candidate.read(path) or b"")
-
-
-def stamp_of(script: bytes | None) -> str:
-    """Return the fingerprint of the configuration that a compiled script comes from."""
-    found = _STAMP.search(script or b"")
-    return found[1].decode() if found else ""
 
 
 def compile_candidate(candidate: Candidate, directory: Path, family: Family = IPV4) -> tuple[bytes, tuple[str, ...]]:

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _apply,
     _commit,
+    _previous,
     _restore,
     _transaction,
     _watch,
@@ -325,7 +326,7 @@ def test_a_report_without_the_end_is_not_believed(transaction: Transaction, cand
 def test_putting_a_commit_back_takes_its_links_away(transaction: Transaction) -> None:
     entries = {f"/etc/systemd/network/50-kvmnet-{name}.netdev": {"state": "absent"} for name in ("lo", "no-such")}
     _apply.write_json(transaction.state / "previous" / "index.json", {"run_id": "run", "entries": entries, "steps": []})
-    candidate = _commit.open_previous()
+    candidate = _previous.open_previous()
     assert candidate is not None
     assert candidate.steps["ip", "ip"]["args"] == {"lines": ["link delete dev lo"]}
 

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, ursa.kvmnet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
+"""The last commit, as a candidate that puts it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._fingerprint import fingerprint
+from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
+
+_LINK_ORDER = 35
+
+
+def open_previous() -> Candidate | None:
+    """Return the candidate that undoes the last commit, or None when there is none."""
+    directory = _apply.STATE / "previous"
+    index = _apply.load_index(directory)
+    if index is None:
+        return None
+    candidate = Candidate(index["run_id"], directory)
+    candidate.load()
+    gone = [name for name in _named_links(candidate) if Path("/sys/class/net", name).exists()]
+    if gone:
+        # systemd-networkd keeps a link whose file goes.
+        candidate.step("ip", "ip", _LINK_ORDER, lines=[f"link delete dev {name}" for name in gone])
+    return candidate
+
+
+def _named_links(candidate: Candidate) -> list[str]:
+    """Return the links of which the candidate takes away the file that they are made by."""
+    names = (
+        Path(path).name.removesuffix(".netdev").removeprefix("50-kvmnet-")
+        for path, entry in candidate.entries.items()
+        if path.startswith("/etc/systemd/network/") and path.endswith(".netdev") and entry["state"] == "absent"
+    )
+    return sorted(names)
+
+
+def check_unchanged(directory: Path | None = None) -> list[Problem]:
+    """Refuse to put back a commit over what somebody has changed since, naming each file."""
+    index = _apply.load_index(directory or _apply.STATE / "previous") or {}
+    allowed = (
+        "the file as that commit left it, since putting the commit back would undo this change too, silently: make it "
+        "what it was, or describe what you want and commit that instead"
+    )
+    return [
+        Problem("rollback", None, path, "changed since the last commit", allowed)
+        for path, left in sorted(index.get("after", {}).items())
+        if fingerprint(Path(path)) != left
+    ]
