@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +74,14 @@ def covering(mounts: Iterable[Mount], path: str) -> Mount | None:
     return found
 
 
-def in_memory(mounts: Iterable[Mount], path: str) -> Mount | None:
-    """Return the mount by which a path does not outlive a power cut, or None."""
+def in_memory(mounts: Iterable[Mount], path: str, there: Callable[[str], bool] = os.path.isdir) -> Mount | None:
+    """Return the mount by which a path does not outlive a power cut, or None.
+
+    Args:
+        mounts: all mounts.
+        path: the path.
+        there: whether a directory is seen from here: an overlay says where it was when it was mounted.
+    """
     known = list(mounts)
     mount = covering(known, path)
     if mount is None:
@@ -83,7 +89,7 @@ def in_memory(mounts: Iterable[Mount], path: str) -> Mount | None:
     if mount.kind in VOLATILE:
         return mount
     # What an overlay writes may be in memory, as on systems that are booted from a read-only image.
-    below = covering(known, mount.upper) if mount.upper else None
+    below = covering(known, mount.upper) if mount.upper and there(mount.upper) else None
     return mount if below is not None and below.kind in VOLATILE else None
 
 

@@ -175,7 +175,10 @@ def test_the_kernels_list_of_mounts_is_read() -> None:
 
 def test_what_a_power_cut_takes_is_known() -> None:
     mounts = _mounts.parse(MOUNTS.strip())
-    points = {path: _mounts.in_memory(mounts, path) for path in ("/var/lib/x", "/run/x", "/etc/x", "/usr/x")}
+    points = {
+        path: _mounts.in_memory(mounts, path, lambda _path: True)
+        for path in ("/var/lib/x", "/run/x", "/etc/x", "/usr/x")
+    }
     assert {path: mount.kind if mount else None for path, mount in points.items()} == {
         "/var/lib/x": None,
         "/run/x": "tmpfs",
@@ -183,3 +186,5 @@ def test_what_a_power_cut_takes_is_known() -> None:
         "/etc/x": "overlay",
         "/usr/x": None,
     }
+    # A container's own /run is not the one that its machine mounted its disk from.
+    assert _mounts.in_memory(mounts, "/etc/x", lambda _path: False) is None
