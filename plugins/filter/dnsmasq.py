@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.ursa.kvmnet.plugins.filter.guests import cards
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, report
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._dnsmasq import _files
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._dnsmasq._model import (
@@ -59,7 +60,7 @@ def dnsmasq_hosts(
     served = {network["name"] for network in networks or []}
     return [
         {key: record[key] for key in ("source", "name", "network", "mac", "address")}
-        for record in records
+        for record in cards(records)
         if record["network"] in served and record["options"].get("state") != "absent"
     ]
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.ursa.kvmnet.plugins.filter.guests import cards
+
 # Key of the guest's record -> key of its card
 _CARD = {
     "nic_model": "model",
@@ -21,6 +23,30 @@ def _serves_leases(record: dict[str, Any], networks: list[dict[str, Any]]) -> bo
         if network.get("name") == record["network"] and network.get("bridge"):
             return bool(network.get("address") and (network.get("dhcp_range") or record["address"]))
     return False
+
+
+def _nic(card: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Take what is said of a card out of options, and return it as the module takes it."""
+    nic = {"mac": card["mac"], "tap": card["tap"], "mtu": card["mtu"]}
+    nic |= {key: options.pop(name) for name, key in _CARD.items() if options.get(name) is not None}
+    if nic.get("anti_spoofing") and card["address"]:
+        nic["address"] = card["address"]
+    return nic
+
+
+def _network_config(found: list[dict[str, Any]], networks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Tell cloud-init of several cards: by itself it asks for a lease on the first one only.
+
+    The way out is the first card's: with a default route on each, an answer could leave by another card than it came.
+    """
+    ethernets: dict[str, Any] = {}
+    for number, card in enumerate(found):
+        lease = _serves_leases(card, networks)
+        entry: dict[str, Any] = {"match": {"macaddress": card["mac"]}, "dhcp4": lease}
+        if number:
+            entry |= {"optional": True, **({"dhcp4-overrides": {"use-routes": False}} if lease else {})}
+        ethernets[f"eth{number}"] = entry
+    return {"version": 2, "ethernets": ethernets}
 
 
 def domains(
@@ -40,20 +66,20 @@ def domains(
     entries = []
     for record in records:
         options = dict(record["options"])
-        nic = {"mac": record["mac"], "tap": record["tap"], "mtu": record["mtu"]}
-        nic |= {key: options.pop(name) for name, key in _CARD.items() if options.get(name) is not None}
-        if nic.get("anti_spoofing") and record["address"]:
-            nic["address"] = record["address"]
+        first, *further = cards([record])
+        nics = [_nic(first, options), *(_nic(card, dict(card["options"])) for card in further)]
         derived: dict[str, Any] = {
             "source": record["source"],
             "name": record["name"],
             "network": record["network"],
             "uuid": record["uuid"],
-            "nics": [nic],
+            "nics": nics,
             "address": record["address"],
             "fqdn": f"{record['name']}.{record['domain']}" if record["domain"] else None,
             "wait_for": ["lease"] if _serves_leases(record, networks or []) else [],
         }
+        if further:
+            derived["network_config"] = _network_config([first, *further], networks or [])
         entry = {**derived, **options}
         entries.append({key: value for key, value in entry.items() if value is not None})
     return entries

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.filter.firewall import link_of
+from ansible_collections.ursa.kvmnet.plugins.filter.guests import cards
 
 # With several providers a default route in main (254) would be looked up before theirs; 253 is looked up last.
 _TABLE_MAIN = 254
@@ -71,7 +72,7 @@ def bridge_ports(
             if network.get("mtu") is not None:
                 entry["mtu"] = int(network["mtu"])
             found.append(entry)
-    for record in records or []:
+    for record in cards(records):
         if not record.get("bridge") or record["options"].get("state") == "absent":
             continue
         entry = {

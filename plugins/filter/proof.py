@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.filter.dnsmasq import dnsmasq_hosts, dnsmasq_networks
 from ansible_collections.ursa.kvmnet.plugins.filter.firewall import link_of
+from ansible_collections.ursa.kvmnet.plugins.filter.guests import cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,9 +28,13 @@ def proof_names(records: Entries | None, networks: Entries | None) -> Entries:
     """
     by_name = {network["name"]: network for network in dnsmasq_networks(networks) or []}
     found = []
+    seen: set[str] = set()
     for host in dnsmasq_hosts(records, list(by_name.values())) or []:
         network = by_name[host["network"]]
-        if host["address"] is not None:
+        # The name alone is the first card's
+        further = host["name"] in seen and not network.get("domain")
+        seen.add(host["name"])
+        if host["address"] is not None and not further:
             found.append(
                 {
                     "server": str(network["address"]).partition("/")[0],
@@ -58,13 +63,17 @@ def _guests(info: Entry, records: Iterable[Entry], served: set[str]) -> Iterator
         state = states.get(name) or by_uuid.get(record["uuid"], "not there")
         if wanted == "running" and state != "running":
             yield f"guest {name}: is {state}, should be running"
-        if state != "running" or record["network"] not in served:
-            continue
-        have = leases.get(record["mac"], [])
-        if not have:
-            yield f"guest {name}: has no lease" + (f", should have {record['address']}" if record["address"] else "")
-        elif record["address"] is not None and have != [record["address"]]:
-            yield f"guest {name}: has {', '.join(have)}, should have exactly {record['address']}"
+        for card in cards([record]) if state == "running" else []:
+            if card["network"] in served:
+                where = name if card["network"] == record["network"] else f"{name} in {card['network']}"
+                yield from _lease(where, leases.get(card["mac"], []), card["address"])
+
+
+def _lease(guest: str, have: list[str], wanted: str | None) -> Iterator[str]:
+    if not have:
+        yield f"guest {guest}: has no lease" + (f", should have {wanted}" if wanted else "")
+    elif wanted is not None and have != [wanted]:
+        yield f"guest {guest}: has {', '.join(have)}, should have exactly {wanted}"
 
 
 def _names(info: Entry) -> Iterator[str]:

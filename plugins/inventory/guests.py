@@ -15,8 +15,8 @@ description:
   - C(ansible_host) is the guest's reservation, or its name in its network's domain where it has none. SSH goes through
     its KVM host, as that is reached itself, whatever inventory says so.
   - C(ansible_user) is the first user that the guest has, of its own C(users) or of C(kvmnet_users).
-  - A guest is in the groups V(guests), V(guests_of_HOST), V(network_NETWORK) and V(image_IMAGE), with the characters
-    that a group's name cannot have replaced by underscores, and has the variables C(kvmnet_host), C(kvmnet_network),
+  - A guest is in the groups V(guests), V(guests_of_HOST), V(network_NETWORK) for each of its cards and V(image_IMAGE),
+    with the characters that a group's name cannot have replaced by underscores, and has the variables C(kvmnet_host), C(kvmnet_network),
     C(kvmnet_image), C(kvmnet_address) and C(kvmnet_mac).
   - The file's name must end in V(kvmnet_guests.yml) or V(kvmnet_guests.yaml). It must be read after the hosts, so in a
     directory its name must come after theirs.
@@ -56,7 +56,7 @@ from ansible.template import trust_as_template
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from ansible_collections.ursa.kvmnet.plugins.filter.guests import guest_records
+from ansible_collections.ursa.kvmnet.plugins.filter.guests import cards, guest_records
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -126,6 +126,7 @@ class InventoryModule(BaseInventoryPlugin):
         for key, value in variables.items():
             if value is not None:
                 self._data.set_variable(name, key, value)
-        for group in (f"guests_of_{host}", f"network_{record['network']}", *([f"image_{image}"] if image else [])):
+        networks = [f"network_{card['network']}" for card in cards([record])]
+        for group in (f"guests_of_{host}", *networks, *([f"image_{image}"] if image else [])):
             safe = self._data.add_group(to_safe_group_name(group, force=True, silent=True))
             self._data.add_child(safe, name)

@@ -29,7 +29,7 @@ TABLE_DEFAULT = 253
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_SOURCE = re.compile(r"(?P<variable>\w+)\[(?P<index>\d+)\](\.(?P<key>\w+))?")
+_SOURCE = re.compile(r"(?P<variable>\w+)\[(?P<index>\d+)\](\.(?P<key>\w+(\[\d+\])?))?")
 _RESERVED_NAMES = ("all", "default", "lo")
 
 

@@ -170,22 +170,34 @@ def configuration(site: Site, settings: Settings) -> str:
     return _HEADER + "\n".join("".join(f"{line}\n" for line in part) for part in parts if part)
 
 
+def _first(site: Site) -> set[tuple[str, str]]:
+    """Return name and network of the hosts that a name without a domain means: of several cards the first."""
+    return set({host.name.lower(): (host.name, host.network) for host in reversed(site.hosts)}.values())
+
+
 def reservations(site: Site) -> str:
-    """Return the dhcp-hostsfile."""
-    rows = (
-        [host.mac, *([] if host.address is None else [str(host.address)]), host.name] for host in site.hosts if host.mac
-    )
-    return "".join(f"{','.join(row)}\n" for row in rows)
+    """Return the dhcp-hostsfile. Two leases cannot have one name: that of several cards is the first one's."""
+    first = _first(site)
+    lines = []
+    for host in site.hosts:
+        row = [str(part) for part in (host.mac, host.address) if part is not None]
+        if (host.name, host.network) in first:
+            row.append(host.name)
+        # An entry that says nothing keeps a card from being taken for the first one by the name that it asks with
+        lines.append(f"{','.join(row if len(row) > 1 else [*row, 'set:further'])}\n" if host.mac else "")
+    return "".join(lines)
 
 
 def records(site: Site) -> str:
     """Return the hosts file: each line makes an A record for every name on it and a PTR record for the first."""
     domains = {network.name: network.domain for network in site.networks}
+    first = _first(site)
     lines = []
     for host in site.hosts:
-        if host.address is not None:
-            domain = domains[host.network]
-            names = [f"{host.name}.{domain}", host.name] if domain else [host.name]
+        domain = domains[host.network]
+        names = [f"{host.name}.{domain}"] if domain else []
+        names += [host.name] if (host.name, host.network) in first else []
+        if host.address is not None and names:
             lines.append(f"{host.address} {' '.join(names)}\n")
     return "".join(lines)
 

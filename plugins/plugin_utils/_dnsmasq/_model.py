@@ -289,6 +289,19 @@ def _refuse_repeats(items: Iterable[tuple[_Entry, str, object]]) -> None:
             entry.wrong(key, str(value), f"one of its own: {first} has this one")
 
 
+def _refuse_names(found: Iterable[tuple[_Entry, Host]], networks: Mapping[str, Network]) -> None:
+    """Refuse a name that an earlier entry has, unless it is in another network with a domain of its own."""
+    seen: dict[str, dict[tuple[str, str | None], str]] = {}
+    for entry, host in found:
+        domain = networks[host.network].domain
+        others = seen.setdefault(host.name.lower(), {})
+        for (network, theirs), place in others.items():
+            if network == host.network or domain == theirs is not None:
+                entry.wrong("name", host.name.lower(), f"one of its own: {place} has this one")
+                break
+        others.setdefault((host.network, domain), entry.place)
+
+
 def read_site(
     networks: Iterable[Mapping[str, Any]], hosts: Iterable[Mapping[str, Any]], lease_time: str
 ) -> tuple[Site, list[Problem]]:
@@ -314,7 +327,7 @@ def read_site(
         host = _read_host(entry, by_name)
         if host is not None:
             found.append((entry, host))
-    _refuse_repeats((entry, "name", host.name.lower()) for entry, host in found)
+    _refuse_names(found, by_name)
     _refuse_repeats((entry, key, getattr(host, key)) for entry, host in found for key in ("mac", "address"))
     return Site(tuple(network for _entry, network in read), tuple(host for _entry, host in found)), problems
 

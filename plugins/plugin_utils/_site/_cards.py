@@ -4,12 +4,12 @@
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 
-"""What a guest's record says of its network card."""
+"""What a guest's record says of its network cards."""
 
 from __future__ import annotations
 
 from . import _types as t
-from ._types import Key
+from ._types import Key, ListOf, Table
 
 CARD = (
     Key("nic_model", t.STRING, "What its card looks like to it.", default="virtio"),
@@ -23,4 +23,42 @@ CARD = (
         "Whether it is held to its MAC address and, where it has one of its own, its address.",
         default="false",
     ),
+)
+
+NICS = Key(
+    "nics",
+    ListOf(
+        Table(
+            (
+                Key("network", t.NAME, "Name of its network: one with a bridge, and no other card's.", required=True),
+                Key(
+                    "address",
+                    t.ADDRESS,
+                    "The guest's address there, outside the `dhcp_range`. With one, and where the network has a "
+                    "`domain`, the guest has its name in that domain too. Absent: one out of the range.",
+                ),
+                Key(
+                    "mac",
+                    t.MAC,
+                    "MAC address, unique in the whole site.",
+                    default="52:54 and 32 bits of a hash of the names of guest and network",
+                ),
+                Key(
+                    "tap",
+                    t.INTERFACE,
+                    "Name of its tap on the host.",
+                    default="`tap-`, the guest's name, `_` and the network's, shortened to 15 characters",
+                ),
+                Key(
+                    "isolated",
+                    t.BOOL,
+                    "Whether the guest is kept from reaching other isolated guests there.",
+                    default="that of the network",
+                ),
+                *CARD,
+            )
+        )
+    ),
+    "Further network cards. The record's own `network` is the first one: by it the guest is named and reached, and goes"
+    " out.",
 )

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
@@ -48,20 +49,46 @@ def _origin(guest: Row) -> str | None:
     return None if name is None else str(name)
 
 
-def tap_of(guest: Row) -> str | None:
-    """Return the tap's name, given or derived."""
-    if guest.given("tap"):
-        return None if guest["tap"] is None else str(guest["tap"])
-    origin = _origin(guest)
-    return None if origin is None else derive_tap(origin)
+@dataclass(frozen=True)
+class Card:
+    """A guest's own card, or a further one of it."""
+
+    guest: Row
+    row: Row
+
+    @property
+    def further(self) -> bool:
+        """Whether it is not the one that the guest's own keys are about."""
+        return self.row is not self.guest
+
+    def _derived(self, key: str, derive: Callable[[str, str | None], str]) -> str | None:
+        """Return what is given, or follows from the names."""
+        if self.row.given(key):
+            return None if self.row[key] is None else str(self.row[key])
+        origin = _origin(self.guest)
+        if origin is None or (self.further and self.row["network"] is None):
+            return None
+        return derive(origin, str(self.row["network"]) if self.further else None)
+
+    @property
+    def tap(self) -> str | None:
+        """Its tap's name."""
+        return self._derived("tap", derive_tap)
+
+    @property
+    def mac(self) -> str | None:
+        """Its MAC address."""
+        return self._derived("mac", derive_mac)
+
+    def __str__(self) -> str:
+        return f"{self.row.place} ({self.guest['name']})" if self.guest["name"] else self.row.place
 
 
-def mac_of(guest: Row) -> str | None:
-    """Return the MAC address, given or derived."""
-    if guest.given("mac"):
-        return None if guest["mac"] is None else str(guest["mac"])
-    origin = _origin(guest)
-    return None if origin is None else derive_mac(origin)
+def cards(guests: Iterable[Row]) -> Iterator[Card]:
+    """Yield the cards of guests, each guest's own first."""
+    for guest in guests:
+        yield Card(guest, guest)
+        yield from (Card(guest, row) for row in guest["nics"] or [] if row is not None)
 
 
 def check_guests(host: Host) -> Iterator[Problem]:
@@ -77,11 +104,13 @@ def check_guests(host: Host) -> Iterator[Problem]:
         )
     by_name = {row["name"]: row for row in host.networks or [] if row["name"] is not None}
     guests = present(host.guests)
-    for row in guests:
-        yield from _references(row, host, by_name)
-        network = by_name.get(row["network"])
+    for card in cards(guests):
+        yield from _references(card.row, host, by_name)
+        network = by_name.get(card.row["network"])
         if network is not None:
-            yield from _place(row, network)
+            yield from _place(card, network)
+    for row in guests:
+        yield from _together(row, by_name)
     yield from _addresses(guests)
     yield from _taps(host, guests)
     yield from _crowds(host, guests)
@@ -108,14 +137,37 @@ def _unread(host: Host, variable: str) -> bool:
     )
 
 
-def _place(row: Row, network: Row) -> Iterator[Problem]:
+def _together(guest: Row, by_name: dict[Any, Row]) -> Iterator[Problem]:
+    """Yield what the cards of one guest must not share: a network, and with addresses the domain of their name."""
+    networks: dict[object, Row] = {}
+    domains: dict[object, Row] = {}
+    for card in cards([guest]):
+        name = card.row["network"]
+        if name is None:
+            continue
+        first = networks.setdefault(name, card.row)
+        if first is not card.row:
+            yield card.row.problem("network", f"a network that {first.place} is not in")
+            continue
+        domain = by_name[name]["domain"] if name in by_name else None
+        if (
+            domain is not None
+            and card.row["address"] is not None
+            and domains.setdefault(domain, card.row) is not card.row
+        ):
+            allowed = f"a network with another domain: {guest['name']}.{domain} is the name of {domains[domain].place}"
+            yield card.row.problem("network", allowed)
+
+
+def _place(card: Card, network: Row) -> Iterator[Problem]:
+    row = card.row
     if not network.given("bridge") and network.given("interface"):
         yield row.problem(
             "network", f"a network with a bridge; {network.place} is the interface {network['interface']}"
         )
     own = network["address"]
     if not row.given("address"):
-        elsewhere = network.given("dhcp_range") or row.given("network_config")
+        elsewhere = network.given("dhcp_range") or card.guest.given("network_config")
         if isinstance(own, IPv4Interface) and not elsewhere:
             yield row.problem(
                 "address", f"an address in {own.network}: {network.place} has no dhcp_range to take one from"
@@ -142,19 +194,19 @@ def _place(row: Row, network: Row) -> Iterator[Problem]:
 
 
 def _addresses(guests: list[Row]) -> Iterator[Problem]:
-    seen: dict[IPv4Address, Row] = {}
-    for row in guests:
-        address = row["address"]
-        if address is not None and seen.setdefault(address, row) is not row:
-            yield row.problem("address", f"an address that {_called(seen[address])} does not have")
+    seen: dict[IPv4Address, Card] = {}
+    for card in cards(guests):
+        address = card.row["address"]
+        if address is not None and seen.setdefault(address, card) is not card:
+            yield card.row.problem("address", f"an address that {seen[address]} does not have")
 
 
 def _called(row: Row) -> str:
-    return f"{row.place} ({row['name']})" if row["name"] else row.place
+    return str(Card(row, row))
 
 
 def _taps(host: Host, guests: list[Row]) -> Iterator[Problem]:
-    seen: dict[str, Row] = {}
+    seen: dict[str, Card] = {}
     taken = {
         row[key]: f"{row.place}.{key}"
         for row in host.networks or []
@@ -165,22 +217,21 @@ def _taps(host: Host, guests: list[Row]) -> Iterator[Problem]:
         {row["interface"]: f"{row.place}.interface" for row in host.uplinks or [] if row["interface"] is not None}
     )
     taken.update({port: f"{row.place}.ports" for row in host.networks or [] for port in row["ports"] or []})
-    for row in guests:
-        tap = tap_of(row)
+    for card in cards(guests):
+        row, tap = card.row, card.tap
         if tap is None:
             continue
         if tap in taken:
             yield row.problem("tap", f"a name that no other interface has; {tap} is {taken[tap]}", tap)
-        first = seen.setdefault(tap, row)
-        # Two of one name have one tap: that is said of their name
-        if first is not row and not (first["name"] == row["name"] and not row.given("tap")):
-            yield row.problem(
-                "tap", f"a tap that {_called(first)} does not have; give one of the two a tap of its own", tap
-            )
+        first = seen.setdefault(tap, card)
+        # Two of one name have one tap: that is said of their name, as two cards in one network is of that
+        same = first.guest["name"] == card.guest["name"] and not row.given("tap")
+        if first is not card and not same:
+            yield row.problem("tap", f"a tap that {first} does not have; give one of the two a tap of its own", tap)
 
 
 def _crowds(host: Host, guests: list[Row]) -> Iterator[Problem]:
-    counts = Counter(row["network"] for row in guests)
+    counts = Counter(card.row["network"] for card in cards(guests))
     for network in host.networks or []:
         count = counts[network["name"]] + len(network["ports"] or [])
         if network["name"] is not None and count > PORTS_MAX:
@@ -252,8 +303,8 @@ def check_users(host: Host) -> Iterator[Problem]:
 def check_across(hosts: Iterable[Host]) -> Iterator[Problem]:
     """Yield what guests must not share anywhere in the site."""
     by_name: dict[str, Row] = {}
-    by_mac: dict[str, Row] = {}
-    by_address: dict[IPv4Address, Row] = {}
+    by_mac: dict[str, Card] = {}
+    by_address: dict[IPv4Address, Card] = {}
     for host in hosts:
         reaching = {network["name"] for network in host.networks or [] if network["ports"] or not _hidden(network)}
         for row in host.guests or []:
@@ -262,23 +313,30 @@ def check_across(hosts: Iterable[Host]) -> Iterator[Problem]:
                 yield row.problem(
                     "name", f"a name that no other guest of the site has; {_where(by_name[name], row)} has it"
                 )
-                continue
-            if row.raw.get("state") == "absent":
-                continue
-            mac = mac_of(row)
-            if mac is not None and by_mac.setdefault(mac, row) is not row:
-                yield row.problem(
-                    "mac", f"a MAC address that no other guest of the site has; {_where(by_mac[mac], row)} has it", mac
-                )
-            # Behind a bridge without ports that is masqueraded, addresses are the host's own affair
-            if row["address"] is not None and row["network"] in reaching:
-                first = by_address.setdefault(row["address"], row)
-                if first.host != row.host:
-                    yield row.problem(
-                        "address",
-                        "an address that no other guest reachable from outside its host has; "
-                        f"{_where(first, row)} has it",
-                    )
+            elif row.raw.get("state") != "absent":
+                for card in cards([row]):
+                    yield from _unique(card, reaching, by_mac, by_address)
+
+
+def _unique(
+    card: Card, reaching: set[Any], by_mac: dict[str, Card], by_address: dict[IPv4Address, Card]
+) -> Iterator[Problem]:
+    row, mac = card.row, card.mac
+    first = card if mac is None else by_mac.setdefault(mac, card)
+    # Two cards in one network, that have one MAC address by that, are told of the network
+    if first is not card and not (first.guest is card.guest and not row.given("mac")):
+        allowed = f"a MAC address that no other card of the site has; {_card_at(first, row)} has it"
+        yield row.problem("mac", allowed, mac)
+    # Behind a bridge without ports that is masqueraded, addresses are the host's own affair
+    if row["address"] is not None and row["network"] in reaching:
+        first = by_address.setdefault(row["address"], card)
+        if first.row.host != row.host:
+            allowed = "an address that no other guest reachable from outside its host has; "
+            yield row.problem("address", f"{allowed}{_card_at(first, row)} has it")
+
+
+def _card_at(card: Card, row: Row) -> str:
+    return str(card) if card.row.host == row.host else f"{card} of {card.row.host}"
 
 
 def _hidden(network: Row) -> bool:

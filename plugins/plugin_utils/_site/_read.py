@@ -63,7 +63,8 @@ class Row:
     @property
     def place(self) -> str:
         """Where the entry stands, for messages about another one."""
-        return f"{self.variable}{'' if self.index is None else f'[{self.index}]'}"
+        inner = f".{self.prefix.rstrip('.')}" if self.prefix else ""
+        return f"{self.variable}{'' if self.index is None else f'[{self.index}]'}{inner}"
 
 
 @dataclass

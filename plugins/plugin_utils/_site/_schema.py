@@ -16,7 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options impo
 
 from . import _types as t
 from ._actions import ACTION, LOG, RATE
-from ._cards import CARD
+from ._cards import CARD, NICS
 from ._logins import SSH_KEY, USER
 from ._types import Key, Kind, ListOf, Table
 from ._uplink_keys import PORT_PROTOCOLS, UPLINKS
@@ -124,6 +124,7 @@ GUESTS = Table(
             default="that of the network",
         ),
         *CARD,
+        NICS,
     )
 )
 

@@ -211,7 +211,7 @@ def _uses(host: Host, uplinks: list[Row]) -> dict[str, str]:
         # What stands on a macvlan is refused itself
         *((row, ("interface",)) for row in uplinks if made.get(row["interface"], row) is row),
         *((row, ("bridge", "interface")) for row in host.networks or []),
-        *((row, ("tap",)) for row in host.guests or []),
+        *((card, ("tap",)) for guest in host.guests or [] for card in (guest, *filter(None, guest["nics"] or []))),
     ):
         for key in keys:
             if row[key] is not None:

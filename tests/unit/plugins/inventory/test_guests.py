@@ -34,7 +34,7 @@ HOST = """
 base: 198.51.100
 kvmnet_guests:
   - {name: web, network: kvm, address: "{{ base }}.1", image: debian-12}
-  - {name: db, network: kvm, users: [{name: root}]}
+  - {name: db, network: kvm, users: [{name: root}], nics: [{network: store}]}
   - {name: gone, network: kvm, state: absent}
 """
 
@@ -65,6 +65,7 @@ def test_guests_are_hosts(inventory):
     found = json.loads(done.stdout)
     for group in ("guests", "guests_of_ursa", "network_kvm"):
         assert found[group]["hosts"] == ["web", "db"]
+    assert found["network_store"]["hosts"] == ["db"]
     assert found["image_debian_12"]["hosts"] == ["web"]
     web, db = (
         {key: value.get("__ansible_unsafe") if isinstance(value, dict) else value for key, value in row.items()}

@@ -204,7 +204,7 @@ def test_derived_taps_that_clash_are_refused(
     ursa: dict[str, Any], refused: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._guests.derive_tap", lambda _name: "t"
+        "ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._guests.derive_tap", lambda *_names: "t"
     )
     assert [(place, "tap of its own" in allowed) for _host, place, allowed in refused(ursa)] == [
         ("kvmnet_guests[1].tap", True),
@@ -308,3 +308,43 @@ def test_a_thousand_guests_take_less_than_a_second(ursa: dict[str, Any], refused
     started = time.perf_counter()
     assert refused(ursa) == []
     assert time.perf_counter() - started < 1
+
+
+NICS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("no network", {"address": "10.10.11.1"}, "network", "required"),
+    ("unknown network", {"network": "dmx"}, "network", "dmz is probably meant"),
+    ("a network without a bridge", {"network": "loc", "address": "10.10.12.2"}, "network", "a network with a bridge"),
+    ("the first card's network", {"network": "kvm"}, "network", "a network that kvmnet_guests[3] is not in"),
+    ("an address elsewhere", {"network": "dmz", "address": "192.168.0.9"}, "address", "10.10.11.0/24"),
+    ("no address and no range", {"network": "dmz"}, "address", "has no dhcp_range"),
+    ("a wrong key", {"network": "dmz", "address": "10.10.11.1", "publish": []}, "publish", "the keys are network,"),
+    ("an amount", {"network": "dmz", "address": "10.10.11.1", "inbound_mbit": "1G"}, "inbound_mbit", "unit: 1000"),
+    ("a tap", {"network": "dmz", "address": "10.10.11.1", "tap": "tap-web"}, "tap", "kvmnet_guests[1] (web) does not"),
+    ("a MAC", {"network": "dmz", "address": "10.10.11.1", "mac": derive_mac("web")}, "mac", "kvmnet_guests[1] (web)"),
+]
+
+
+@pytest.mark.parametrize(("nic", "key", "allowed"), [case[1:] for case in NICS], ids=[case[0] for case in NICS])
+def test_further_cards(
+    nic: dict[str, Any], key: str, allowed: str, ursa: dict[str, Any], refused: Callable[..., Any]
+) -> None:
+    ursa["kvmnet_guests"][3]["nics"] = [nic]
+    ((_host, place, words),) = refused(ursa)
+    assert place == f"kvmnet_guests[3].nics[0].{key}"
+    assert allowed in words
+
+
+def test_further_cards_that_are_right(ursa: dict[str, Any], refused: Callable[..., Any]) -> None:
+    ursa["kvmnet_networks"].append({"name": "disks", "bridge": "br2", "isolated": True})
+    for number, guest in enumerate(ursa["kvmnet_guests"]):
+        guest["nics"] = [{"network": "disks", "queues": 2}, {"network": "dmz", "address": f"10.10.11.{number + 1}"}]
+    assert refused(ursa) == []
+    ursa["kvmnet_guests"][3]["nics"][1]["address"] = "10.10.11.1"
+    assert [place for _host, place, _allowed in refused(ursa)] == ["kvmnet_guests[3].nics[1].address"]
+
+
+def test_one_name_in_one_domain(ursa: dict[str, Any], refused: Callable[..., Any]) -> None:
+    ursa["kvmnet_networks"][1]["domain"] = "kvm.example"
+    ursa["kvmnet_guests"][0]["nics"] = [{"network": "dmz", "address": "10.10.11.1"}]
+    ((_host, place, allowed),) = refused(ursa)
+    assert (place, "another domain: debian32.kvm.example" in allowed) == ("kvmnet_guests[0].nics[0].network", True)
