@@ -15,9 +15,9 @@ description:
   - C(ansible_host) is the guest's reservation, or its name in its network's domain where it has none. SSH goes through
     its KVM host, as that is reached itself, whatever inventory says so.
   - C(ansible_user) is the first user that the guest has, of its own C(users) or of C(kvmnet_users).
-  - A guest is in the groups V(guests), V(guests_of_HOST), V(network_NETWORK) for each of its cards and V(image_IMAGE),
-    with the characters that a group's name cannot have replaced by underscores, and has the variables C(kvmnet_host), C(kvmnet_network),
-    C(kvmnet_image), C(kvmnet_address) and C(kvmnet_mac).
+  - A guest is in the groups V(guests), V(guests_of_HOST), V(network_NETWORK) for each of its cards, and V(image_IMAGE),
+    with the characters that a group's name cannot have replaced by underscores. It has the variables C(kvmnet_host),
+    C(kvmnet_network), C(kvmnet_image), C(kvmnet_address) and C(kvmnet_mac).
   - The file's name must end in V(kvmnet_guests.yml) or V(kvmnet_guests.yaml). It must be read after the hosts, so in a
     directory its name must come after theirs.
 options:
