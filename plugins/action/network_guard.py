@@ -41,9 +41,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        args = {key: value for key, value in self._task.args.items() if key not in ("phase", "login", "token")}
-        variables = task_vars or {}
+        return self._commit(task_vars or {})
 
+    def _commit(self, variables: dict[str, Any]) -> dict[str, Any]:
+        args = {key: value for key, value in self._task.args.items() if key not in ("phase", "login", "token")}
         checked = self._call({**args, "phase": "check"}, variables)
         if checked.get("failed") or not checked.get("changed"):
             return checked
@@ -196,8 +197,9 @@ class ActionModule(ActionBase):
         if report["left"]:
             lines += ["Not everything is as it was before:", *(f"- {line}" for line in report["left"])]
         else:
-            lines.append(f"Everything is as it was before ({len(report['restored'])} files, put back in ")
-            lines[-1] += f"{report['seconds']} s)."
+            count = len(report["restored"])
+            files = "1 file" if count == 1 else f"{count} files"
+            lines.append(f"Everything is as it was before ({files}, put back in {report['seconds']} s).")
         right = [*report.get("found", ()), *(f"the file {path}" for path in report["restored"])]
         if right:
             lines += ["What it put right:", *(f"- {line}" for line in right[:SHOWN])]

@@ -119,9 +119,21 @@ def _notes(host: str, info: Info) -> Iterator[str]:
     for uplink in info["uplinks"]:
         if uplink["state"] in ("down", "absent", "forced") and uplink.get("reason"):
             yield f"{host}uplink {uplink['name']}: {uplink['reason']}"
+    yield from (f"{host}{note}" for note in _commit_notes(info.get("guard") or {}))
     state = info.get("monitor", {}).get("state", "not installed")
     if len(info["uplinks"]) > 1 and state != "running":
         yield f"{host}nobody watches the uplinks: the monitor is {state}"
+
+
+def _commit_notes(guard: Info) -> Iterator[str]:
+    """Yield that a change is on its way, or that the last one did not last."""
+    if guard.get("state") == "unconfirmed":
+        yield f"a commit by {guard['by'] or 'somebody'} is not confirmed yet"
+    last = guard.get("last") or {}
+    if last.get("outcome") == "undone":
+        ago = "" if last["seconds"] is None else f" {_age(last['seconds'])} ago"
+        yield f"the last commit, by {last['by'] or 'somebody'}, was undone{ago}: {last['reason']}"
+        yield from (f"not as before that commit: {line}" for line in last["left"])
 
 
 def _complaint(host: str, info: Info) -> str:

@@ -31,8 +31,8 @@ options:
       - What to read.
     type: list
     elements: str
-    choices: [links, dnsmasq, shorewall, guests, uplinks, packages]
-    default: [links, dnsmasq, shorewall, guests, uplinks]
+    choices: [links, dnsmasq, shorewall, guests, uplinks, guard, packages]
+    default: [links, dnsmasq, shorewall, guests, uplinks, guard]
   packages:
     description:
       - Names of Debian packages to look for.
@@ -231,6 +231,28 @@ monitor:
   returned: when uplinks are gathered
   type: dict
   sample: {"state": "running", "program": "kvmnet", "updated": 1764007200}
+guard:
+  description:
+    - Whether a commit of M(ursa.kvmnet.network_guard) is V(unconfirmed), and who began it; or V(idle).
+    - C(last) is the last commit that came to an end, null where there is none. Its C(outcome) is V(confirmed), or
+      V(undone) with the reason, what was C(found) and put right, the C(files) that were put back, and what is C(left),
+      which is not as it was before.
+  returned: when gathered
+  type: dict
+  sample:
+    state: idle
+    commit: null
+    by: null
+    last:
+      commit: 5b0a9c1e
+      outcome: undone
+      by: 192.0.2.100
+      ended: 1764000000
+      seconds: 7200
+      reason: no new connection confirmed the change within 30 s
+      found: ["eth0: the address 192.0.2.20/24 was gone", "eth0: the address 192.0.2.77/24 was new"]
+      files: ["/etc/systemd/network/50-kvmnet-eth0.network"]
+      left: []
 packages:
   description: Which of the packages are installed, with their versions, and which are missing.
   returned: when gathered
@@ -258,7 +280,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._info import _packages
 
-SUBJECTS = ["links", "dnsmasq", "shorewall", "guests", "uplinks"]
+SUBJECTS = ["links", "dnsmasq", "shorewall", "guests", "uplinks", "guard"]
 
 
 def gather(params: dict[str, Any]) -> dict[str, Any]:
@@ -274,6 +296,8 @@ def gather(params: dict[str, Any]) -> dict[str, Any]:
 
     if "links" in wanted:
         found["links"] = _read.links()
+    if "guard" in wanted:
+        found["guard"] = _read.guard()
     if "dnsmasq" in wanted:
         found["dnsmasq"] = _read.dnsmasq()
     if wanted & {"shorewall", "uplinks"}:

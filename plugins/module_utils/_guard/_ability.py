@@ -22,7 +22,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 UNITS = Path("/etc/systemd/system")
 WATCHER = "kvmnet-guard.service"
 BOOT_UNIT = UNITS / "kvmnet-guard-boot.service"
-# A unit that is masked there is not started, whatever else there is.
+# Where a unit is looked for, the first place first; an empty file there masks it.
 _MASKS = (UNITS, Path("/run/systemd/system"))
 _NEEDED = ("ip", "sysctl", "systemctl", "systemd-run")
 # What reads a state that another program puts back: the one without the other saves what nobody restores.
@@ -183,14 +183,15 @@ def look(candidate: Candidate) -> Host:
         programs={program: find_program(program) for program in programs},
         networkd=active or told,
         python=(sys.executable or "", _mounts.covering(mounts, python) if python else None),
-        masked=tuple(unit for unit in (WATCHER, BOOT_UNIT.name) if any(_is_mask(place / unit) for place in _MASKS)),
+        masked=tuple(unit for unit in (WATCHER, BOOT_UNIT.name) if _is_masked(unit)),
         state=_disk(str(_apply.STATE), mounts),
         etc=_disk(str(ROOT), mounts),
     )
 
 
-def _is_mask(path: Path) -> bool:
-    return path.is_symlink() and os.path.realpath(path) == os.devnull
+def _is_masked(unit: str) -> bool:
+    found = next((place / unit for place in _MASKS if os.path.lexists(place / unit)), None)
+    return found is not None and os.path.realpath(found) == os.devnull
 
 
 def _disk(path: str, mounts: list[_mounts.Mount]) -> Disk:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 FINAL = ("ACCEPT", "DROP", "REJECT")
 # Log lines and counters do not decide.
 _SILENT = ("LOG", "NFLOG", "ULOG", "")
+# Shorewall's script calls its own function.
+_CLOSES_IPV6 = re.compile(r"(?m)^\s+disable_ipv6$")
 _TABLE = re.compile(r"(?ms)^\*filter$(.*?)^COMMIT$")
 
 
@@ -55,6 +57,11 @@ def read_rules(script: str) -> dict[str, list[Rule]]:
             words = shlex.split(line)
             chains.setdefault(words[1], []).append(read_rule(words[2:], line))
     return chains
+
+
+def closes_ipv6(script: str) -> bool:
+    """Whether the compiled script of IPv4 lets nothing in by IPv6."""
+    return _CLOSES_IPV6.search(script) is not None
 
 
 def read_rule(words: list[str], text: str) -> Rule:
@@ -168,6 +175,16 @@ def lost_way(text: str, login: Login, keeps: Iterable[str] = ()) -> str:
         keeps: the address at which it expects the host then, where that is another one.
     """
     settings = network_settings(text)
+    kept = [*keeps]
+    server = ipaddress.ip_address(login.server)
+    if server.version == 6 and not kept:
+        if server.is_link_local:
+            # The kernel gives itself one, unless it is told not to.
+            off = settings.get("LinkLocalAddressing", ["ipv6"])[-1] in ("no", "false", "ipv4")
+            return f"its address {login.server} goes away" if off else ""
+        if settings.get("IPv6AcceptRA", ["yes"])[-1] not in ("no", "false"):
+            # What a router will say is not known yet.
+            return ""
     if any(value.lower() not in ("no", "false", "none") for value in settings.get("DHCP", ())):
         # What the lease says is not known yet.
         return ""
@@ -177,7 +194,7 @@ def lost_way(text: str, login: Login, keeps: Iterable[str] = ()) -> str:
             interfaces.append(ipaddress.ip_interface(value))
         except ValueError:
             continue
-    expected = {*keeps} or {login.server}
+    expected = {*kept} or {login.server}
     if not expected & {str(interface.ip) for interface in interfaces}:
         return f"its address {', '.join(sorted(expected))} goes away"
     client = ipaddress.ip_address(login.client)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
@@ -37,6 +38,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._ability import BOOT_UNIT, WATCHER
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import (
     Login,
+    closes_ipv6,
     lost_way,
     network_settings,
     read_rules,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 COMMITTING = ROOT / "committing"
 # Time for the module's answer to reach the controller before the network changes under its connection.
 APPLY_DELAY = 0.5
+REFUSING = ("DROP", "REJECT")
 _PARTS = (
     *(_run, _units, _departure, _exchange, _fingerprint, _firewall, _apply, _snapshot, _compare, _transaction),
     *(_restore, _watch),
@@ -120,10 +123,23 @@ def read_login(connection: str) -> Login | None:
     if len(words) != 4:
         return None
     client, _client_port, server, port = words
+    # An address that several links may have comes with the name of one.
+    local, _percent, scope = server.partition("%")
     for link in json.loads(_run.run(["ip", "-j", "address", "show"])):
-        if any(address.get("local") == server for address in link.get("addr_info", ())):
+        named = scope in ("", link["ifname"])
+        if named and any(address.get("local") == local for address in link.get("addr_info", ())):
             return Login(client, server, int(port), str(link["ifname"]))
     return None
+
+
+def _way_back(login: Login) -> str:
+    """Return the interface by which the answers leave: the one that has the address need not be it."""
+    client, _percent, scope = login.client.partition("%")
+    version = ipaddress.ip_address(client).version
+    argv = ["ip", f"-{version}", "-j", "route", "get", client, "from", login.server.partition("%")[0]]
+    done = subprocess.run([*argv, *(["oif", scope] if scope else [])], capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout or "[]") if done.returncode == 0 else []
+    return str(found[0].get("dev", login.interface)) if found else login.interface
 
 
 def check_login(candidate: Candidate, login: Login, connect: str | None) -> list[Problem]:
@@ -150,11 +166,20 @@ def check_login(candidate: Candidate, login: Login, connect: str | None) -> list
     version = ipaddress.ip_address(login.client).version
     script = str(_firewall.firewall_script("shorewall" if version == 4 else "shorewall6"))
     if candidate.entries.get(script, {}).get("state") == "present":
-        decided, rule = verdict(read_rules((candidate.read(script) or b"").decode(errors="replace")), moved)
-        if decided in ("DROP", "REJECT"):
+        chains = read_rules((candidate.read(script) or b"").decode(errors="replace"))
+        decided, rule = verdict(chains, moved)
+        back = _way_back(login)
+        # Where it may come in by two ways, either will do.
+        other = decided if back == login.interface else verdict(chains, replace(moved, interface=back))[0]
+        if decided in REFUSING and other in REFUSING:
             shown = f"{moved.client} to {moved.server} port {moved.port} by {moved.interface}"
             allowed = f"a firewall that lets in the connection that you are using; '{rule}' would {decided} it"
             problems.append(Problem(script, None, None, shown, allowed))
+    closing = str(_firewall.firewall_script("shorewall"))
+    text = (candidate.read(closing) or b"").decode(errors="replace")
+    if version == 6 and candidate.entries.get(closing, {}).get("state") == "present" and closes_ipv6(text):
+        allowed = f"No, while you are connected from {login.client}: this change would let nothing in by IPv6"
+        problems.append(Problem("/etc/shorewall/shorewall.conf", None, "DISABLE_IPV6", "Yes", allowed))
     return problems
 
 

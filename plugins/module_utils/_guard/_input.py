@@ -185,5 +185,5 @@ def check_options(params: Mapping[str, Any]) -> list[Problem]:
     for key in ("files", "commands"):
         if params["rollback"] and params[key]:
             allowed = "nothing with rollback, which puts back what the last commit did: leave them out"
-            problems.append(Problem(key, None, None, params[key], allowed))
+            problems.append(Problem(key, None, None, f"{len(params[key])} of them", allowed))
     return problems

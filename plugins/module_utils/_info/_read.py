@@ -20,13 +20,14 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Cand
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files import _leases, _units
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import Transaction
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _adopt, _compile, _document
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6, Family
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema_ipv6 import files_of
 
-from . import _dns, _gateways, _guests, _links, _monitor, _uplinks
+from . import _commits, _dns, _gateways, _guests, _links, _monitor, _uplinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,6 +56,12 @@ def _ip(*words: str) -> list[dict[str, Any]]:
 def links() -> dict[str, Any]:
     """Return bridges, their ports and other interfaces."""
     return _links.describe(parse_links(json.loads(run(["ip", "-j", "-d", "address", "show"]))).values())
+
+
+def guard() -> dict[str, Any]:
+    """Return whether a commit is on its way, and what the last one came to."""
+    transaction = Transaction()
+    return _commits.describe(transaction.armed, transaction.about(), transaction.last_report(), time.time())
 
 
 def dnsmasq() -> dict[str, Any]:

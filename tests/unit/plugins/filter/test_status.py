@@ -130,6 +130,25 @@ def test_several_uplinks_that_nobody_watches_are_told() -> None:
     assert "nobody" not in status_table({"h": host(uplinks=uplinks[:1])})
 
 
+def test_a_commit_that_did_not_last_is_told() -> None:
+    last = {
+        "outcome": "undone",
+        "by": "192.0.2.100",
+        "seconds": 400,
+        "reason": "a step failed",
+        "left": ["br9 is gone"],
+    }
+    guard = {"state": "idle", "by": None, "last": last}
+    assert status_table({"h": host(guard=guard)}).splitlines()[-2:] == [
+        "h: the last commit, by 192.0.2.100, was undone 6 min ago: a step failed",
+        "h: not as before that commit: br9 is gone",
+    ]
+    assert "commit" not in status_table({"h": host(guard={**guard, "last": {**last, "outcome": "confirmed"}})})
+    waiting = {"state": "unconfirmed", "by": "192.0.2.7", "last": None}
+    told = status_table({"h": host(guard=waiting)})
+    assert told.endswith("h: a commit by 192.0.2.7 is not confirmed yet")
+
+
 def test_the_uplinks_of_one_host_with_their_connections() -> None:
     uplinks = [
         uplink("com", "10.1.0.1", connections=3),

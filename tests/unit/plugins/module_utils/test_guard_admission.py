@@ -5,9 +5,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import Login, lost_way, read_rules, verdict
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _commit
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import (
+    Login,
+    closes_ipv6,
+    lost_way,
+    read_rules,
+    verdict,
+)
 
 LOGIN = Login("192.0.2.100", "192.0.2.20", 22, "eth0")
 SCRIPT = """\
@@ -102,3 +115,139 @@ def test_a_way_that_is_lost_is_named() -> None:
     assert "192.0.2.20 goes away" in lost_way(network("Address=192.0.2.77/24"), LOGIN)
     assert "no way leads back to 192.0.2.100" in lost_way(network("Address=192.0.2.20/30"), LOGIN)
     assert "192.0.2.20 goes away" in lost_way(network("Bridge=br0"), LOGIN)
+
+
+# As shorewall6 compiles SSH(ACCEPT) net:<2001:db8:1::/64> $FW, ACCEPT net:[2001:db8:5::77] $FW tcp 2222, and
+# DROP net:fe80::/10 $FW tcp 22.
+SCRIPT6 = """\
+*filter
+:INPUT DROP [0:0]
+-A INPUT -i eth0 -j net-fw
+-A INPUT -i br0 -j br0_in
+-A INPUT -p 58 -j AllowICMPs
+-A INPUT -d ff00::/8 -j DROP
+-A INPUT -g reject
+-A AllowICMPs -p 58 --icmpv6-type 1 -j ACCEPT -m comment --comment "Needed ICMP types (RFC4890)"
+-A AllowICMPs -s fe80::/10 -p 58 --icmpv6-type 130 -j ACCEPT -m comment --comment "Needed ICMP types (RFC4890)"
+-A br0_in -p tcp -j tcpflags
+-A br0_in -j ACCEPT
+-A net-fw -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A net-fw -s 2001:db8:1::/64 -p 6 --dport 22 -j ACCEPT -m comment --comment "SSH"
+-A net-fw -s 2001:db8:5::77 -p 6 --dport 2222 -j ACCEPT
+-A net-fw -s fe80::/10 -p 6 --dport 22 -j DROP
+-A net-fw -p 58 -j AllowICMPs
+-A net-fw -d ff00::/8 -j DROP
+-A net-fw -j DROP
+-A reject -p 6 -j REJECT --reject-with tcp-reset
+-A tcpflags -p tcp --tcp-flags ALL FIN,PSH,URG -g logflags
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("client", "port", "interface", "wanted"),
+    [
+        ("2001:db8:1::7", 22, "eth0", "ACCEPT"),
+        ("2001:db8:2::7", 22, "eth0", "DROP"),
+        ("2001:db8:5::77", 2222, "eth0", "ACCEPT"),
+        ("2001:db8:5::77", 22, "eth0", "DROP"),
+        ("fe80::5%eth0", 22, "eth0", "DROP"),
+        ("fe80::5%br0", 22, "br0", "ACCEPT"),
+        ("2001:db8:1::7", 22, "eth7", "REJECT"),
+    ],
+)
+def test_a_login_by_ipv6_is_looked_up_in_its_own_firewall(client: str, port: int, interface: str, wanted: str) -> None:
+    assert verdict(read_rules(SCRIPT6), Login(client, "2001:db8:1::1", port, interface))[0] == wanted
+
+
+def test_a_script_that_closes_ipv6_is_known_by_its_call() -> None:
+    assert closes_ipv6("define_firewall() {\n    disable_ipv6\n}\n")
+    assert not closes_ipv6("disable_ipv6() {\n    local temp\n}\n")
+
+
+def test_an_address_of_ipv6_may_come_by_itself() -> None:
+    own = Login("fe80::5%eth0", "fe80::1%eth0", 22, "eth0")
+    assert lost_way(network("Address=192.0.2.77/24"), own) == ""
+    assert "goes away" in lost_way(network("Address=192.0.2.20/24", "LinkLocalAddressing=no"), own)
+    routed = Login("2001:db8:1::7", "2001:db8:1::1", 22, "eth0")
+    assert lost_way(network("Address=192.0.2.20/24"), routed) == ""
+    assert "goes away" in lost_way(network("Address=192.0.2.20/24", "IPv6AcceptRA=no"), routed)
+    assert lost_way(network("Address=2001:db8:1::1/64", "IPv6AcceptRA=no"), routed) == ""
+
+
+class Host:
+    """What the kernel says of addresses and of the way back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, back: str = "eth0") -> None:
+        links = [
+            {"ifname": "eth0", "addr_info": [{"local": "192.0.2.20"}, {"local": "fe80::1"}]},
+            {"ifname": "br0", "addr_info": [{"local": "192.168.0.254"}, {"local": "fe80::1"}]},
+        ]
+        self.asked: list[list[str]] = []
+
+        def ask(argv: list[str], **_unused: Any) -> subprocess.CompletedProcess[str]:
+            self.asked.append(argv)
+            return subprocess.CompletedProcess(argv, 0, json.dumps([{"dev": back}]), "")
+
+        monkeypatch.setattr(_commit._run, "run", lambda argv: json.dumps(links))
+        monkeypatch.setattr(subprocess, "run", ask)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("192.0.2.100 50000 192.0.2.20 22", Login("192.0.2.100", "192.0.2.20", 22, "eth0")),
+        # By a jump host: it is that one's address that the host sees. And SSH at another port.
+        ("192.168.0.9 50000 192.168.0.254 2222", Login("192.168.0.9", "192.168.0.254", 2222, "br0")),
+        ("fe80::5%br0 50000 fe80::1%br0 22", Login("fe80::5%br0", "fe80::1%br0", 22, "br0")),
+        ("192.0.2.100 50000 198.51.100.1 22", None),
+        ("", None),
+    ],
+)
+def test_how_the_controller_came_in_is_read(monkeypatch: pytest.MonkeyPatch, said: str, wanted: Login | None) -> None:
+    Host(monkeypatch)
+    assert _commit.read_login(said) == wanted
+
+
+def staged(tmp_path: Path, script: str, product: str = "shorewall") -> Candidate:
+    candidate = Candidate("run", None, host_root=tmp_path)
+    candidate.put(f"/var/lib/{product}/firewall", script, 0o700)
+    return candidate
+
+
+def test_an_address_of_another_interface_is_reached_by_the_one_that_leads_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The address is br0's, which has no zone; what comes in by eth0 is let in.
+    login = Login("192.0.2.100", "192.168.0.254", 22, "br0")
+    candidate = staged(tmp_path, SCRIPT % "-A net-fw -s 192.0.2.0/24 -p 6 --dport 22 -j ACCEPT")
+    host = Host(monkeypatch, back="eth0")
+    assert _commit.check_login(candidate, login, None) == []
+    assert host.asked == [["ip", "-4", "-j", "route", "get", "192.0.2.100", "from", "192.168.0.254"]]
+    Host(monkeypatch, back="br0")
+    assert [problem.place() for problem in _commit.check_login(candidate, login, None)] == [
+        "/var/lib/shorewall/firewall"
+    ]
+
+
+def test_a_login_at_another_port_is_held_against_the_rule_for_that_port(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Host(monkeypatch)
+    candidate = staged(tmp_path, SCRIPT % "-A net-fw -s 192.0.2.0/24 -p 6 --dport 22 -j ACCEPT")
+    assert _commit.check_login(candidate, LOGIN, None) == []
+    refused = _commit.check_login(candidate, Login("192.0.2.100", "192.0.2.20", 2222, "eth0"), None)
+    assert "port 2222 by eth0" in str(refused[0])
+    assert "'-A net-fw -j DROP' would DROP it" in str(refused[0])
+
+
+def test_a_login_by_ipv6_is_not_shut_out_by_the_firewall_of_ipv4(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Host(monkeypatch)
+    login = Login("2001:db8:2::7", "2001:db8:1::1", 22, "eth0")
+    assert _commit.check_login(staged(tmp_path, SCRIPT % ""), login, None) == []
+    closing = staged(tmp_path, "    disable_ipv6\n" + SCRIPT % "")
+    assert "let nothing in by IPv6" in str(_commit.check_login(closing, login, None)[0])
+    refused = _commit.check_login(staged(tmp_path, SCRIPT6, "shorewall6"), login, None)
+    assert [problem.place() for problem in refused] == ["/var/lib/shorewall6/firewall"]

@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import parse_links
 from ansible_collections.ursa.kvmnet.plugins.module_utils._files._units import UnitState
 from ansible_collections.ursa.kvmnet.plugins.module_utils._info import (
+    _commits,
     _dns,
     _guests,
     _links,
@@ -327,3 +328,33 @@ class TestDns:
             taken.bind(("127.0.0.1", 0))
             silent = _dns.ask("127.0.0.1", [self.QUESTION], timeout=0.1, port=taken.getsockname()[1])
         assert silent[self.QUESTION].error == "no answer within 0.1 s"
+
+
+class TestCommits:
+    """What network_guard's last commit came to."""
+
+    REPORT: ClassVar = {
+        "token": "c0ffee00",
+        "state": "restored",
+        "error": "too late",
+        "peer": "192.0.2.9",
+        "ended": 50.7,
+    }
+
+    def test_none_was_ever_made(self) -> None:
+        assert _commits.describe(None, {}, {}, 100.0) == {"state": "idle", "commit": None, "by": None, "last": None}
+
+    def test_one_that_is_not_confirmed_yet_is_not_the_last(self) -> None:
+        found = _commits.describe("c0ffee00", {"peer": "192.0.2.9"}, {**self.REPORT, "state": "applied"}, 100.0)
+        assert found == {"state": "unconfirmed", "commit": "c0ffee00", "by": "192.0.2.9", "last": None}
+
+    def test_one_that_was_undone_says_why(self) -> None:
+        report = {**self.REPORT, "found": ["br9: mtu was 1500, had become 1400"], "restored": ["/etc/mine"], "left": []}
+        last = _commits.describe(None, {}, report, 100.9)["last"]
+        assert (last["outcome"], last["reason"], last["by"]) == ("undone", "too late", "192.0.2.9")
+        assert (last["ended"], last["seconds"]) == (50, 50)
+        assert (last["found"], last["files"], last["left"]) == (report["found"], ["/etc/mine"], [])
+
+    def test_one_of_an_older_version_has_no_time(self) -> None:
+        last = _commits.describe(None, {}, {"token": "c0ffee00", "state": "confirmed", "error": None}, 100.0)["last"]
+        assert (last["outcome"], last["ended"], last["seconds"]) == ("confirmed", None, None)
