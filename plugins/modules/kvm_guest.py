@@ -19,6 +19,8 @@ description:
     made by hand is adopted by its name, and then only the options that its entry names are managed.
   - Disks are precious. They are made and grown, never shrunk, and removed only with O(guests[].remove_storage=true).
   - All guests of a host are one call. All problems are reported at once, before anything is changed.
+  - A run that is interrupted at any point, by a killed process or by the end of the host's power, is finished by the
+    next one. Two runs on one host wait for each other.
 extends_documentation_fragment:
   - ursa.kvmnet.attributes
   - ursa.kvmnet.attributes.actiongroup
@@ -41,6 +43,8 @@ options:
         V(sha256:HEX) or V(sha512:HEX)), or a V(kernel) with V(initrd) and V(cmdline), or both.
       - A download is verified, kept read-only and made once for each host. What is neither qcow2 nor raw (V(vmdk),
         V(vdi), V(vhdx), V(vpc)) is converted. An image that changed under the disks made from it is refused.
+      - While an image is on its way, the task prints how far it is. A download goes on when the controller goes, and
+        a task that wants the same one waits for it. Tasks with C(async) print nothing.
     type: dict
     default: {}
   users:
@@ -138,6 +142,10 @@ options:
       - libvirt's connection URI.
     type: str
     default: qemu:///system
+  token:
+    description:
+      - Set by the action plugin, the name of the task while it waits for images; not for playbooks.
+    type: str
 seealso:
   - module: ursa.kvmnet.bridge_port
 """

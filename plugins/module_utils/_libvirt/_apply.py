@@ -98,6 +98,8 @@ class Applier:
                 self._make(disk)
                 made.append(disk.path)
             if step.seed is not None:
+                if not self._files.exists(step.seed[0]):
+                    made.append(step.seed[0])
                 self._files.write_seed(*step.seed)
             if step.stays_up:
                 # Before the definition: what an interruption leaves undone is then still seen as different

@@ -34,6 +34,8 @@ class Outcome:
 
     steps: list[Step] = field(default_factory=list)
     downloads: list[Image] = field(default_factory=list)
+    arrived: list[Image] = field(default_factory=list)
+    images: dict[str, Image] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -41,7 +43,7 @@ class Outcome:
 
     def plan(self) -> Plan:
         """Return the plan in the user's terms."""
-        plan = Plan(_arrival(image) for image in self.downloads)
+        plan = Plan(_arrival(image) for image in (*self.arrived, *self.downloads))
         for step in self.steps:
             for change in step.changes:
                 plan.add(change)
@@ -117,7 +119,7 @@ class Converger:
     ) -> None:
         self._backend = backend
         self._files = files
-        self._library = library
+        self.library = library
         self._probe = probe
         self._settings = settings
         self._memory_mib = memory_mib
@@ -125,12 +127,12 @@ class Converger:
     def plan(self, entries: Sequence[Mapping[str, Any]], images: Mapping[str, Any], exclusive: bool) -> Outcome:
         """Read, check and plan; nothing is written."""
         outcome = Outcome()
-        known, outcome.problems = read_images(images, str(self._library.directory))
+        known, outcome.problems = read_images(images, str(self.library.directory))
         rows, wrong = read_entries(entries)
         users, more = read_users(self._settings.users)
         outcome.problems += wrong + more
         settings = replace(self._settings, users=users)
-        known = self._library.resolve(known)
+        known = outcome.images = self.library.resolve(known)
         guests = [normalise(row, known, settings) for row in rows]
         domains = self._backend.domains()
         names = {guest.name for guest in guests}
@@ -149,9 +151,9 @@ class Converger:
             return outcome
         outcome.steps = planner.plan(guests, domains, exclusive)
         outcome.problems = planner.problems
-        outcome.downloads = self._library.missing(used.values())
+        outcome.downloads = self.library.missing(used.values())
         if self._settings.prune_images:
-            outcome.unused = self._library.unused(known.values(), self._standing(domains, outcome.steps))
+            outcome.unused = self.library.unused(known.values(), self._standing(domains, outcome.steps))
         return outcome
 
     def _standing(self, domains: Sequence[Domain], steps: Sequence[Step]) -> set[str]:
@@ -171,20 +173,20 @@ class Converger:
             if disk is not None and disk.backing is not None:
                 overlays.setdefault(disk.backing, []).append(name)
         return [
-            problem for image in images for problem in self._library.check(image, overlays.get(image.path or "", []))
+            problem for image in images for problem in self.library.check(image, overlays.get(image.path or "", []))
         ]
 
     def apply(self, outcome: Outcome) -> None:
         """Carry out a plan without problems. A failure of one guest is noted, and the others are made."""
         if outcome.downloads or any(step.make or step.seed for step in outcome.steps):
             self._files.prepare()
-        for image in outcome.downloads:
-            self._library.download(image)
+        if outcome.downloads:
+            self.library.download_all(outcome.downloads)
         used = {s.guest.image.name: s.guest.image for s in outcome.steps if s.guest is not None and s.guest.image}
-        self._library.remember(used.values())
+        self.library.remember(used.values())
         applier = Applier(self._backend, self._files, self._probe, self._settings)
         applier.apply(outcome.steps)
         for path in [] if applier.failures else outcome.unused:
-            self._library.remove(path)
+            self.library.remove(path)
         outcome.failures = applier.failures
         outcome.addresses = applier.addresses

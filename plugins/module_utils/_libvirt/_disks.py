@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import struct
 import subprocess
 import threading
@@ -111,20 +113,64 @@ def run_tool(command: list[str]) -> None:
         raise DiskError(" ".join(done.stderr.split()) or f"{command[0]} failed with {done.returncode}")
 
 
+def why(exc: OSError, path: str | os.PathLike[str], needed: int | None = None) -> str:
+    """Return in words why a file could not be written.
+
+    Args:
+        exc: what the system says.
+        path: the file.
+        needed: the bytes that it would take.
+    """
+    reason = exc.strerror or str(exc)
+    if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return reason
+    return reason + _left(path) + ("" if needed is None else f", {-(-needed >> 10)} KiB are needed")
+
+
+def _left(path: str | os.PathLike[str]) -> str:
+    directory = os.path.dirname(path)
+    try:
+        return f"; {directory} has {shutil.disk_usage(directory).free >> 10} KiB left"
+    except OSError:
+        return ""
+
+
 @contextmanager
-def _cleaned(part: str) -> Iterator[None]:
+def _cleaned(part: str, needed: int | None = None) -> Iterator[None]:
     """Leave no half of a file behind, and tell why there is no whole."""
     try:
         yield
     except OSError as exc:
-        raise DiskError(f"{part.removesuffix('.part')}: {exc.strerror}") from exc
+        _unlink(part)
+        raise DiskError(f"{part.removesuffix('.part')}: {why(exc, part, needed)}") from exc
+    except DiskError as exc:
+        _unlink(part)
+        full = os.strerror(errno.ENOSPC) in str(exc)
+        raise DiskError(f"{exc}{_left(part) if full else ''}") from exc
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(part)
+        os.close(descriptor)
+
+
+def put_in_place(part: str, path: str) -> None:
+    """Give a whole file its name, so that a power cut leaves all of it or nothing, whatever is written after it."""
+    _sync(part)
+    os.replace(part, path)
+    _sync(os.path.dirname(path))
 
 
 def _put(part: str, path: str, content: bytes, size: int | None = None) -> None:
-    """Put a file in place, closed to others; not even a power cut leaves half of it under its name."""
+    """Put a file in place, closed to others."""
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)
@@ -132,8 +178,7 @@ def _put(part: str, path: str, content: bytes, size: int | None = None) -> None:
         file.flush()
         if size is not None:
             os.ftruncate(descriptor, size)
-        os.fsync(descriptor)
-    os.replace(part, path)
+    put_in_place(part, path)
 
 
 class Files:
@@ -194,11 +239,11 @@ class Files:
             with _cleaned(part):
                 _put(part, path, b"", size or 0)
             return
-        with _cleaned(part):
-            with self._lock:
-                if key not in self._blank:
-                    self._run(self._create_command(part, size, backing))
-                    self._blank[key] = Path(part).read_bytes()
+        with _cleaned(part), self._lock:
+            if key not in self._blank:
+                self._run(self._create_command(part, size, backing))
+                self._blank[key] = Path(part).read_bytes()
+        with _cleaned(part, len(self._blank[key])):
             _put(part, path, self._blank[key])
 
     def _create_command(self, path: str, size: int | None, backing: Disk | None) -> list[str]:
@@ -215,13 +260,12 @@ class Files:
     def write_seed(self, path: str, content: bytes) -> None:
         """Replace a seed. A running guest keeps the old one until it starts again."""
         part = f"{path}.part"
-        with _cleaned(part):
+        with _cleaned(part, len(content)):
             _put(part, path, content)
 
     def remove(self, path: str) -> None:
         """Remove a file that may be gone already."""
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        _unlink(path)
 
     def starting(self) -> set[str]:
         """Return the guests that a run started and did not see up, perhaps because it was interrupted."""

@@ -7,13 +7,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import URLError
@@ -24,7 +25,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import
     DiskError,
     image_kind,
     inspect,
+    put_in_place,
     run_tool,
+    why,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import meant_key
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
@@ -39,6 +42,7 @@ IMAGE_SPEC: dict[str, Any] = {
 }
 _NOT_ONE = "a disk image: qcow2, raw, vmdk, vdi, vhdx or vpc, and not compressed"
 _CHUNK = 1 << 20
+_DRAFTS = (".part", ".converted")
 _CHECKSUM = "sha256:HEX or sha512:HEX, as the publisher's SHA256SUMS or SHA512SUMS says"
 
 
@@ -71,6 +75,13 @@ class Image:
     cmdline: str | None = None
     source: str | None = None
     sound: bool = True
+
+
+def progress(name: str, done: int, total: int) -> str:
+    """Return how far a download is; total is 0 when the server does not say."""
+    if not total:
+        return f"image {name}: {done >> 20} MiB"
+    return f"image {name}: {done * 100 // total} % ({done >> 20} of {total >> 20} MiB)"
 
 
 def _checksum(text: object) -> tuple[str, str] | None:
@@ -147,12 +158,16 @@ class Library:
     ) -> None:
         self.directory = Path(directory)
         self._fetch = fetch
-        self._say = say
+        self.say = say
         self._run = run
         self._notes_path = self.directory / "images.json"
         self._notes: dict[str, dict[str, Any]] = {}
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             self._notes = json.loads(self._notes_path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except ValueError as exc:
+            raise DiskError(f"{self._notes_path} is damaged ({exc}): remove it, and images are noted anew") from exc
 
     def disk(self, image: Image) -> Disk | None:
         """Return what an image's disk is, or None while it is not there."""
@@ -181,7 +196,9 @@ class Library:
         """Return the files made here that no image is any more, and no disk stands on."""
         keep = {str(self._notes_path), *used, *(image.path for image in images)}
         try:
-            found = sorted(str(path) for path in self.directory.iterdir() if path.is_file())
+            # Half of an image may be somebody's who is at work on it; whoever downloads next removes what is nobody's
+            files = (path for path in self.directory.iterdir() if path.is_file() and path.suffix not in _DRAFTS)
+            found = sorted(str(path) for path in files)
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [path for path in found if path not in keep]
@@ -223,9 +240,40 @@ class Library:
         )
         yield Problem("images", None, f"{image.name}.path", image.path, allowed)
 
+    def lock(self, wait: bool) -> int | None:
+        """Return the lock of those who download to this directory, a descriptor; None when somebody else holds it.
+
+        What an interrupted download left goes: nobody is at work on it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        # The directory itself: no file is left behind
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        for path in self.directory.iterdir():
+            if path.suffix in _DRAFTS:
+                path.unlink()
+        return descriptor
+
+    def download_all(self, images: Iterable[Image]) -> None:
+        """Download what is missing, or wait until somebody else has."""
+        try:
+            lock = self.lock(wait=True)
+        except OSError as exc:
+            raise ImageError(f"{self.directory}: {why(exc, self.directory)}") from exc
+        try:
+            for image in images:
+                self.download(image)
+        finally:
+            if lock is not None:
+                os.close(lock)
+
     def download(self, image: Image) -> None:
-        """Download or convert an image, verified, under its final name only when it is whole."""
-        if image.path is None:
+        """Download or convert an image, verified, under its final name only when it is whole. Needs the lock."""
+        if image.path is None or os.path.exists(image.path):
             return
         part = Path(f"{image.path}.part")
         try:
@@ -234,13 +282,13 @@ class Library:
                 self._receive(image.url, part, image.checksum, image.name)
             self._convert(image, part)
             part.chmod(0o444)
-            part.rename(image.path)
+            put_in_place(str(part), image.path)
         except DiskError as exc:
             raise ImageError(f"image {image.name}: {exc}") from exc
-        except (OSError, URLError) as exc:
+        except (OSError, URLError, HTTPException) as exc:
             # A URLError wraps what happened
             cause = getattr(exc, "reason", exc)
-            reason = getattr(cause, "strerror", None) or cause
+            reason = why(cause, part) if isinstance(cause, OSError) else cause
             raise ImageError(f"image {image.name} from {image.url}: {reason}") from exc
         finally:
             part.unlink(missing_ok=True)
@@ -252,11 +300,15 @@ class Library:
             raise ImageError(f"image {image.name} from {image.url}: it is not {_NOT_ONE}")
         if kind in ("qcow2", "raw"):
             return
-        self._say(f"image {image.name}: converting {kind} to qcow2")
+        self.say(f"image {image.name}: converting {kind} to qcow2")
         other = part.with_suffix(".converted")
         try:
+            free = shutil.disk_usage(self.directory).free
             self._run(["qemu-img", "convert", "-q", "-f", kind, "-O", "qcow2", source, str(other)])
             other.rename(part)
+        except DiskError as exc:
+            size = f"{os.path.getsize(source) >> 10} KiB of {kind}"
+            raise DiskError(f"{self.directory} had {free >> 10} KiB left to convert {size} into qcow2: {exc}") from exc
         finally:
             other.unlink(missing_ok=True)
 
@@ -266,20 +318,18 @@ class Library:
             total = int(getattr(source, "headers", {}).get("Content-Length") or 0)
             free = shutil.disk_usage(self.directory).free
             if total > free:
-                raise ImageError(f"image {name} has {total >> 20} MiB, {self.directory} has {free >> 20} MiB left")
-            done = told = 0
+                raise ImageError(
+                    f"image {name}: {self.directory} has {free >> 10} KiB left, {total >> 10} KiB are needed"
+                )
+            done = 0
             while chunk := source.read(_CHUNK):
                 target.write(chunk)
                 if hasher:
                     hasher.update(chunk)
                 done += len(chunk)
-                if total and done * 10 // total > told:
-                    told = done * 10 // total
-                    self._say(f"image {name}: {done >> 20} of {total >> 20} MiB")
+                self.say(progress(name, done, total))
             if total and done != total:
                 raise ImageError(f"image {name} from {url}: {done} of {total} bytes came")
-            target.flush()
-            os.fsync(target.fileno())
         if checksum and hasher and hasher.hexdigest() != checksum[1]:
             raise ImageError(f"image {name} from {url}: its {checksum[0]} is {hasher.hexdigest()}, not {checksum[1]}")
 
@@ -292,11 +342,17 @@ class Library:
             stat = self._stat(image.path)
             if self._notes.get(image.path, {}).get("stat") != stat:
                 self._notes[image.path] = {"stat": stat, "sha256": self._digest(image.path, "sha256")}
-        if self._notes != before:
+        if self._notes == before:
+            return
+        part = self._notes_path.with_suffix(".part")
+        text = json.dumps(self._notes, indent=1, sort_keys=True) + "\n"
+        try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
-            part = self._notes_path.with_suffix(".part")
-            part.write_text(json.dumps(self._notes, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            part.rename(self._notes_path)
+            part.write_text(text, encoding="utf-8")
+            put_in_place(str(part), str(self._notes_path))
+        except OSError as exc:
+            part.unlink(missing_ok=True)
+            raise ImageError(f"{self._notes_path}: {why(exc, self._notes_path, len(text))}") from exc
 
     def _stat(self, path: str) -> list[int]:
         """Not the inode's own time: libvirt changes the owner of an image."""

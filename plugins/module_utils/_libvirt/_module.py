@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import importlib.util
+import os
 import platform
 from collections.abc import Callable, Mapping
 from typing import IO, Any, NoReturn, cast
@@ -18,7 +20,8 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, EmptyBackend, connect
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._converge import Converger, host_memory_mib
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._converge import Converger, Outcome, host_memory_mib
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._courier import Courier
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Settings
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import ImageError, Library
@@ -30,6 +33,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, 
 
 _DEFAULTS = Settings()
 _DOWNLOAD_TIMEOUT = 30
+LOCK = "/run/kvmnet/guests.lock"
 
 SPEC: dict[str, dict[str, Any]] = {
     "guests": {"type": "list", "elements": "dict", "required": True, "options": argument_spec()},
@@ -46,6 +50,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "parallel": {"type": "int", "default": _DEFAULTS.parallel},
     "lease_files": {"type": "list", "elements": "str", "default": list(LEASE_FILES)},
     "uri": {"type": "str", "default": "qemu:///system"},
+    "token": {"type": "str", "no_log": False},
 }
 
 
@@ -119,9 +124,38 @@ def _with_libvirt() -> None:
             respawn_module(interpreter)
 
 
+def _alone(module: AnsibleModule, lock: str = LOCK) -> IO[bytes] | None:
+    """Return what keeps other runs from this host's guests until the end: none changes what another one planned on."""
+    if module.check_mode or not module.params["uri"].startswith("qemu:"):
+        return None
+    try:
+        if not os.path.isdir(os.path.dirname(lock)):
+            os.makedirs(os.path.dirname(lock), exist_ok=True)
+        held = open(lock, "wb")  # noqa: SIM115 - until the process ends
+    except OSError as exc:
+        module.fail_json(msg=f"{lock}: {exc.strerror}")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | (0 if module.params["token"] is None else fcntl.LOCK_NB))
+    except BlockingIOError:
+        module.exit_json(changed=False, awaiting="another run is at work on this host's guests")
+    return held
+
+
+def _await_images(module: AnsibleModule, library: Library, outcome: Outcome) -> None:
+    """Come back at once while images are on their way, if the one who asks will ask again."""
+    if module.params["token"] is None:
+        return
+    courier = Courier(library, module.params["token"])
+    if outcome.downloads:
+        module.exit_json(changed=True, awaiting=courier.fetch(outcome.downloads))
+    outcome.arrived = [image for name in courier.arrived() if (image := outcome.images.get(name)) is not None]
+    courier.forget()
+
+
 def run(module: AnsibleModule) -> None:
     """Run the module."""
     params = module.params
+    held = _alone(module)
     try:
         backend, libvirt = connect(params["uri"], module.check_mode)
         converger = _converger(backend, params, module.log)
@@ -132,6 +166,7 @@ def run(module: AnsibleModule) -> None:
         module.fail_json(**report(outcome.problems))
     if not module.check_mode:
         try:
+            _await_images(module, converger.library, outcome)
             converger.apply(outcome)
         except (BackendError, DiskError, ImageError) as exc:
             module.fail_json(msg=str(exc))
@@ -147,6 +182,8 @@ def run(module: AnsibleModule) -> None:
         count = "1 guest is" if len(outcome.failures) == 1 else f"{len(outcome.failures)} guests are"
         msg = f"{count} not as asked for:\n{outcome.failure()}"
         module.fail_json(msg=msg, failed_guests=outcome.failures, **result)
+    if held is not None:
+        held.close()
     module.exit_json(libvirt=libvirt, **result)
 
 
