@@ -68,6 +68,8 @@ def domains(
         options = dict(record["options"])
         first, *further = cards([record])
         nics = [_nic(first, options), *(_nic(card, dict(card["options"])) for card in further)]
+        for card, nic in zip(further, nics[1:], strict=True):
+            nic |= {"lease": True} if _serves_leases(card, networks or []) else {}
         derived: dict[str, Any] = {
             "source": record["source"],
             "name": record["name"],

@@ -28,13 +28,13 @@ def proof_names(records: Entries | None, networks: Entries | None) -> Entries:
     """
     by_name = {network["name"]: network for network in dnsmasq_networks(networks) or []}
     found = []
-    seen: set[str] = set()
+    firsts: dict[str, Entry] = {}
     for host in dnsmasq_hosts(records, list(by_name.values())) or []:
         network = by_name[host["network"]]
-        # The name alone is the first card's
-        further = host["name"] in seen and not network.get("domain")
-        seen.add(host["name"])
-        if host["address"] is not None and not further:
+        first = firsts.setdefault(host["name"], host)
+        # A further card has its name in a domain of its own, beside the first card's
+        named = first is host or (network.get("domain") and first["address"] is not None)
+        if host["address"] is not None and named:
             found.append(
                 {
                     "server": str(network["address"]).partition("/")[0],

@@ -83,7 +83,9 @@ DEVICES = r"""      disks:
       nics:
         description:
           - The network interfaces. Each is the other end of a tap that exists on the host, as
-            M(ursa.kvmnet.bridge_port) makes it; whether it is kept from other guests is an option there.
+            M(ursa.kvmnet.bridge_port) makes it; whether it is kept from other guests is an option there. Or libvirt
+            makes a tap for it at each start, on a O(guests[].nics[].bridge) or a O(guests[].nics[].libvirt_network).
+          - An interface that somebody else gave to the guest stays as it is unless its MAC address is listed.
           - They come and go, and O(guests[].nics[].link), bandwidths and O(guests[].nics[].anti_spoofing) change, while
             the guest runs. Anything else about them changes at its next boot.
         type: list
@@ -96,9 +98,16 @@ DEVICES = r"""      disks:
             required: true
           tap:
             description:
-              - The tap on the host.
+              - The tap on the host. Required unless libvirt makes one.
             type: str
-            required: true
+          bridge:
+            description:
+              - A bridge on the host, whoever made it, on which libvirt makes the tap.
+            type: str
+          libvirt_network:
+            description:
+              - A network of libvirt's own, such as V(default), on which libvirt makes the tap.
+            type: str
           model:
             description:
               - What the guest sees.
@@ -137,6 +146,11 @@ DEVICES = r"""      disks:
             description:
               - The address of IPv4 for O(guests[].nics[].anti_spoofing).
             type: str
+          lease:
+            description:
+              - Whether V(lease) in O(guests[].wait_for) means this one too. The first one's is always waited for.
+            type: bool
+            default: false
       serial:
         description:
           - A serial port, for C(virsh console). On by default for guests made here. Changes at the guest's next boot.

@@ -206,7 +206,8 @@ class Applier:
 
     def _start_one(self, step: Step) -> None:
         for nic in [] if step.guest is None else step.guest.given.get("nics", []):
-            if not self._probe.has_tap(nic["tap"]):
+            made = nic["bridge"] or nic["libvirt_network"]
+            if not made and not self._probe.has_tap(nic["tap"]):
                 raise BackendError(f"its tap {nic['tap']} is missing on the host, and no guest makes its own")
         if step.power == "pause":
             self._backend.pause(step.name)

@@ -93,15 +93,18 @@ class Waiter:
         return None
 
     def _lacks_lease(self, guest: Guest, leases: Mapping[str, Lease]) -> str | None:
-        if not guest.given.get("nics"):
+        nics, address = guest.given.get("nics"), guest.run["address"]
+        if not nics:
             return None
-        nic, address = guest.given["nics"][0], guest.run["address"]
         before = self._before if guest.name in self._fresh else None
-        lease = has_lease(nic["mac"], leases, before, self._probe.now())
-        if lease is not None and address in (None, lease.address):
-            self.addresses[guest.name] = lease.address
-            return None
-        return hangs_at(nic["tap"], nic["mac"], address, lease, self._probe)
+        for number in (0, *guest.run["leases"]):
+            nic, wanted = nics[number], None if number else address
+            lease = has_lease(nic["mac"], leases, before, self._probe.now())
+            if lease is None or wanted not in (None, lease.address):
+                return hangs_at(nic["tap"], nic["mac"], wanted, lease, self._probe)
+            if number == 0:
+                self.addresses[guest.name] = lease.address
+        return None
 
     def _lacks_agent(self, guest: Guest) -> str | None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark, _seed
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark, _nics, _seed
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import GIB, TABLE, View, brief
@@ -56,6 +56,8 @@ def entry_of(domain: Domain) -> dict[str, Any]:
         value = row.read(view)
         if row.name == "disks" and not ours:
             value = _more_disks(root)
+        if row.name == "nics" and not ours:
+            value = _nics.describable(root)
         if row.name == "console_log":
             value = value is not None if ours else None
         if value not in (None, [], ""):

@@ -203,6 +203,8 @@ def normalise(row: Entry, images: Mapping[str, Image], settings: Settings) -> Gu
         "wait_for": entry.get("wait_for", []),
         "wait_timeout": entry.get("wait_timeout", settings.wait_timeout),
         "address": entry.get("address"),
+        # Beside the first card's
+        "leases": [number for number, nic in enumerate(entry.get("nics", [])) if number and nic.get("lease")],
         "restart": entry.get("restart", settings.restart),
         "stop_timeout": entry.get("stop_timeout", settings.stop_timeout),
         "on_timeout": entry.get("on_timeout", settings.on_timeout),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._live import LiveOp
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import (
     add,
@@ -22,7 +23,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import (
 
 NIC_SPEC: dict[str, Any] = {
     "mac": {"type": "str", "required": True},
-    "tap": {"type": "str", "required": True},
+    "tap": {"type": "str"},
+    "bridge": {"type": "str"},
+    "libvirt_network": {"type": "str"},
     "model": {"type": "str", "default": "virtio"},
     "mtu": {"type": "int"},
     "queues": {"type": "int", "default": 1},
@@ -31,6 +34,17 @@ NIC_SPEC: dict[str, Any] = {
     "outbound_mbit": {"type": "int"},
     "anti_spoofing": {"type": "bool", "default": False},
     "address": {"type": "str"},
+    "lease": {"type": "bool", "default": False},
+}
+# Steers the waiting, and is not part of the card
+_RUN = "lease"
+# What an interface is attached to: the option that names it -> its kind to libvirt, which is its source's attribute too
+_SOURCES = {"bridge": "bridge", "libvirt_network": "network"}
+# How libvirt, and its test driver, names the taps that it makes
+_MADE = ("vnet", "testnet")
+# What an entry has words for, or libvirt writes there by itself
+_DESCRIBED = {
+    *("mac", "source", "target", "model", "mtu", "driver", "link", "bandwidth", "filterref", "address", "alias"),
 }
 
 # Of libvirt's own filters that keep a guest to its addresses, one would drop all IPv6 too: hence one of ours
@@ -46,8 +60,8 @@ _MBIT = 125
 
 def normalise_nic(nic: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry of C(nics) as it is read back from a domain."""
-    entry = {key: spec.get("default") for key, spec in NIC_SPEC.items()}
-    entry |= {key: value for key, value in nic.items() if value is not None}
+    entry = {key: spec.get("default") for key, spec in NIC_SPEC.items() if key != _RUN}
+    entry |= {key: value for key, value in nic.items() if value is not None and key != _RUN}
     entry["mac"] = None if entry["mac"] is None else str(entry["mac"]).lower()
     if not entry["anti_spoofing"]:
         entry["address"] = None
@@ -57,6 +71,24 @@ def normalise_nic(nic: Mapping[str, Any]) -> dict[str, Any]:
 def is_ours(interface: Element) -> bool:
     """Return whether an interface is on a tap that somebody else makes. Any other kind belongs to the user."""
     return interface.get("type") == "ethernet" and attribute(interface, "target", "managed") == "no"
+
+
+def _source_of(interface: Element) -> dict[str, str | None]:
+    kind = interface.get("type")
+    return {name: attribute(interface, "source", of) if of == kind else None for name, of in _SOURCES.items()}
+
+
+def _source(entry: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the kind of an entry's interface, and the bridge or network that it is attached to."""
+    return next(((kind, entry[name]) for name, kind in _SOURCES.items() if entry[name]), ("ethernet", None))
+
+
+def _attached(interface: Element, entry: Mapping[str, Any]) -> bool:
+    """Return whether an interface is attached to what its entry says."""
+    kind, source = _source(entry)
+    if kind == "ethernet":
+        return is_ours(interface)
+    return interface.get("type") == kind and attribute(interface, "source", kind) == source
 
 
 def _mac(interface: Element) -> str:
@@ -74,13 +106,20 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
+def _tap(interface: Element) -> str | None:
+    """Return a tap's name; one that libvirt makes for a run has one for that run."""
+    name = attribute(interface, "target", "dev")
+    return None if not is_ours(interface) and str(name).startswith(_MADE) else name
+
+
 def nic(interface: Element) -> dict[str, Any]:
     """Return an interface as an entry of C(nics)."""
     spoofing = attribute(interface, "filterref", "filter") in _OUR_FILTERS
     address = interface.find("filterref/parameter[@name='IP']") if spoofing else None
     return {
         "mac": _mac(interface),
-        "tap": attribute(interface, "target", "dev"),
+        "tap": _tap(interface),
+        **_source_of(interface),
         "model": attribute(interface, "model", "type"),
         "mtu": _number(attribute(interface, "mtu", "size")),
         "queues": _number(attribute(interface, "driver", "queues")) or 1,
@@ -92,9 +131,32 @@ def nic(interface: Element) -> dict[str, Any]:
     }
 
 
+def _listed(root: Element) -> list[str]:
+    """Return the cards on bridges and networks that C(nics) named when it was last applied, by MAC address."""
+    return (_mark.get(root, "nics") or "").split()
+
+
+def _managed(root: Element) -> list[Element]:
+    listed = _listed(root)
+    return [i for i in root.findall("devices/interface") if is_ours(i) or _mac(i) in listed]
+
+
 def read_nics(root: Element) -> list[dict[str, Any]]:
     """Return our network interfaces."""
-    return [nic(interface) for interface in root.findall("devices/interface") if is_ours(interface)]
+    return [nic(interface) for interface in _managed(root)]
+
+
+def describable(root: Element) -> list[dict[str, Any]]:
+    """Return the network interfaces of a domain that an entry of C(nics) has all words for, ours or not."""
+    found = []
+    for interface in root.findall("devices/interface"):
+        source = interface.find("source")
+        # A port group, or a port of Open vSwitch, is more than a name
+        plain = source is None or not set(source.attrib) - {"bridge", "network", "portid"}
+        attached = is_ours(interface) or any(_source_of(interface).values())
+        if attached and plain and not {child.tag for child in interface} - _DESCRIBED and nic(interface)["model"]:
+            found.append(nic(interface))
+    return found
 
 
 def same_nics(have: list[dict[str, Any]], want: list[dict[str, Any]]) -> bool:
@@ -133,10 +195,26 @@ def _write_changeable(interface: Element, entry: Mapping[str, Any]) -> None:
                 add(chosen, "parameter", name="IP", value=entry["address"])
 
 
+def _attach(interface: Element, entry: Mapping[str, Any]) -> None:
+    kind, source = _source(entry)
+    if not _attached(interface, entry):
+        interface.set("type", kind)
+        remove_all(interface, [found for tag in ("source", "virtualport") for found in interface.findall(tag)])
+        if source is not None:
+            ensure(interface, "source").set(kind, source)
+    target = interface.find("target")
+    if kind == "ethernet":
+        target = ensure(interface, "target")
+        target.set("dev", entry["tap"])
+        target.set("managed", "no")
+    elif entry["tap"] is not None:
+        ensure(interface, "target").set("dev", entry["tap"])
+    elif target is not None:
+        interface.remove(target)
+
+
 def _write(interface: Element, entry: Mapping[str, Any]) -> None:
-    target = ensure(interface, "target")
-    target.set("dev", entry["tap"])
-    target.set("managed", "no")
+    _attach(interface, entry)
     ensure(interface, "model").set("type", entry["model"])
     if entry["mtu"] is None:
         remove_all(interface, interface.findall("mtu"))
@@ -159,7 +237,13 @@ def _new(entry: Mapping[str, Any]) -> Element:
 
 def _unwanted(root: Element, nics: Sequence[Mapping[str, Any]]) -> list[Element]:
     wanted = {entry["mac"] for entry in nics}
-    return [i for i in root.findall("devices/interface") if is_ours(i) and _mac(i) not in wanted]
+    return [interface for interface in _managed(root) if _mac(interface) not in wanted]
+
+
+def _mark_listed(root: Element, nics: Sequence[Mapping[str, Any]]) -> None:
+    listed = " ".join(entry["mac"] for entry in nics if _source(entry)[0] != "ethernet") or None
+    if listed != _mark.get(root, "nics"):
+        _mark.put(root, "nics", listed)
 
 
 def write_nics(root: Element, nics: Sequence[Mapping[str, Any]]) -> None:
@@ -171,11 +255,9 @@ def write_nics(root: Element, nics: Sequence[Mapping[str, Any]]) -> None:
         interface = by_mac.get(entry["mac"])
         if interface is None:
             devices.append(_new(entry))
-            continue
-        if not is_ours(interface):
-            interface.set("type", "ethernet")
-            remove_all(interface, interface.findall("source"))
-        _write(interface, entry)
+        else:
+            _write(interface, entry)
+    _mark_listed(root, nics)
 
 
 def live_nics(root: Element, nics: Sequence[Mapping[str, Any]], heal: bool) -> list[LiveOp]:
@@ -188,7 +270,7 @@ def live_nics(root: Element, nics: Sequence[Mapping[str, Any]], heal: bool) -> l
         ops.append(LiveOp("nics", "detach", serialise(interface)))
     for entry in nics:
         there = by_mac.get(entry["mac"])
-        if there is not None and is_ours(there):
+        if there is not None and _attached(there, entry):
             before = serialise(there)
             _write_changeable(there, entry)
             if before != serialise(there):
@@ -196,4 +278,14 @@ def live_nics(root: Element, nics: Sequence[Mapping[str, Any]], heal: bool) -> l
         elif there is None and not heal:
             devices.append(_new(entry))
             ops.append(LiveOp("nics", "attach", serialise(_new(entry))))
+    if not heal:
+        _mark_listed(root, nics)
     return ops
+
+
+def pending_nics(live: Element, then: Element) -> bool:
+    """Return whether only another boot gives the guest its cards, or takes one away."""
+    now = {_mac(interface): nic(interface) for interface in live.findall("devices/interface")}
+    wanted = read_nics(then)
+    left = {_mac(interface) for interface in _managed(live)} - {entry["mac"] for entry in wanted}
+    return bool(left) or any(now.get(entry["mac"]) != entry for entry in wanted)

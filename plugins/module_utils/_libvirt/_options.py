@@ -224,6 +224,7 @@ TABLE: tuple[Option, ...] = (
         _nics.write_nics,
         same=_nics.same_nics,
         live=_nics.live_nics,
+        pending=_nics.pending_nics,
     ),
     _xml("serial", _BOOL, "next_boot", _devices.read_serial, _devices.write_serial),
     _xml("console_log", _BOOL, "next_boot", _devices.read_console_log, _devices.write_console_log, clears=True),

@@ -30,7 +30,7 @@ _SHOWN_ON_CREATE = (
     *("image", "disk_path", "disk_gib", "disks", "nics", "autostart"),
 )
 # What a running domain's mark is about, whatever it has for devices
-_MARKED = ("image", "start_order", "start_delay", "depends", "network", "origin")
+_MARKED = ("image", "start_order", "start_delay", "depends", "network", "nics", "origin")
 
 
 def _differs(row: Option, have: Any, want: Any) -> bool:

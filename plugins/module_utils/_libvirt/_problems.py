@@ -49,11 +49,17 @@ def _card(guest: Guest, number: int, key: str) -> str:
     return own if number == 0 else f"nics[{number - 1}].{own}"
 
 
-def _check_nic(nic: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
+def _check_nic(nic: Mapping[str, Any], known: bool) -> Iterator[tuple[str, object, str]]:
     if not _MAC.match(nic["mac"]):
         yield "mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"
-    if not 1 <= len(nic["tap"]) <= 15:
-        yield "tap", nic["tap"], "1 to 15 characters"
+    attached = [key for key in ("bridge", "libvirt_network") if nic[key]]
+    if len(attached) > 1:
+        yield "bridge", nic["bridge"], "bridge or libvirt_network, not both"
+    if known and nic["tap"] is None and not attached:
+        yield "tap", None, "the name of a tap, or a bridge or libvirt_network that libvirt makes one for"
+    for key in ("tap", "bridge"):
+        if nic[key] is not None and not 1 <= len(nic[key]) <= 15:
+            yield key, nic[key], "1 to 15 characters"
     for key, (least, most) in _NIC_RANGES.items():
         if nic[key] is not None and not least <= nic[key] <= most:
             yield key, nic[key], f"{least} to {most}"
@@ -129,7 +135,10 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
             found.append((key, values[key], "only beside kernel"))
     for number, nic in enumerate(values["nics"]):
         if nic["mac"] is not None:
-            found += [(_card(guest, number, key), value, allowed) for key, value, allowed in _check_nic(nic)]
+            found += [
+                (_card(guest, number, key), value, allowed)
+                for key, value, allowed in _check_nic(nic, guest.says("nics"))
+            ]
     found += _check_disks(guest, values)
     if "agent" in guest.run["wait_for"] and values.get("agent") is False:
         found.append(("wait_for", "agent", "not agent: the guest has no channel for one"))

@@ -136,15 +136,16 @@ def has_lease(mac: str, leases: Mapping[str, Lease], before: Mapping[str, Lease]
     return lease
 
 
-def hangs_at(tap: str, mac: str, address: str | None, lease: Lease | None, probe: Probe) -> str:
+def hangs_at(tap: str | None, mac: str, address: str | None, lease: Lease | None, probe: Probe) -> str:
     """Return in words how far a guest without its lease came."""
-    if not probe.has_tap(tap):
+    if tap is not None and not probe.has_tap(tap):
         return f"its tap {tap} is missing on the host"
-    if not probe.has_carrier(tap):
+    if tap is not None and not probe.has_carrier(tap):
         return f"nothing is attached to its tap {tap} (no carrier)"
     if lease is not None:
         return f"its lease is {lease.address}, its record says {address}"
-    return f"{mac} on {tap} has no lease in {', '.join(probe.patterns)}"
+    card = mac if tap is None else f"{mac} on {tap}"
+    return f"{card} has no lease in {', '.join(probe.patterns)}"
 
 
 def with_console(reason: str, guest: str, probe: Probe) -> str:

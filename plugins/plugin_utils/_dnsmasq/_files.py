@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._model import Network, Site, Upstream
+    from ._model import Host, Network, Site, Upstream
 
 DIRECTORY = "/etc/dnsmasq.kvmnet.d"
 CONFIGURATION = f"{DIRECTORY}/50-kvmnet-dnsmasq.conf"
@@ -170,9 +170,9 @@ def configuration(site: Site, settings: Settings) -> str:
     return _HEADER + "\n".join("".join(f"{line}\n" for line in part) for part in parts if part)
 
 
-def _first(site: Site) -> set[tuple[str, str]]:
-    """Return name and network of the hosts that a name without a domain means: of several cards the first."""
-    return set({host.name.lower(): (host.name, host.network) for host in reversed(site.hosts)}.values())
+def _first(site: Site) -> dict[str, Host]:
+    """Return name -> the host that it means without a domain: of several cards the first."""
+    return {host.name.lower(): host for host in reversed(site.hosts)}
 
 
 def reservations(site: Site) -> str:
@@ -181,7 +181,7 @@ def reservations(site: Site) -> str:
     lines = []
     for host in site.hosts:
         row = [str(part) for part in (host.mac, host.address) if part is not None]
-        if (host.name, host.network) in first:
+        if first[host.name.lower()] is host:
             row.append(host.name)
         # An entry that says nothing keeps a card from being taken for the first one by the name that it asks with
         lines.append(f"{','.join(row if len(row) > 1 else [*row, 'set:further'])}\n" if host.mac else "")
@@ -191,13 +191,14 @@ def reservations(site: Site) -> str:
 def records(site: Site) -> str:
     """Return the hosts file: each line makes an A record for every name on it and a PTR record for the first."""
     domains = {network.name: network.domain for network in site.networks}
-    first = _first(site)
+    firsts = _first(site)
     lines = []
     for host in site.hosts:
-        domain = domains[host.network]
+        domain, first = domains[host.network], firsts[host.name.lower()]
         names = [f"{host.name}.{domain}"] if domain else []
-        names += [host.name] if (host.name, host.network) in first else []
-        if host.address is not None and names:
+        names += [host.name] if first is host else []
+        # A lease that finds its name here takes it from the first card's lease, which has no record to keep it by
+        if host.address is not None and names and first.address is not None:
             lines.append(f"{host.address} {' '.join(names)}\n")
     return "".join(lines)
 

@@ -34,8 +34,8 @@ NICS = Key(
                 Key(
                     "address",
                     t.ADDRESS,
-                    "The guest's address there, outside the `dhcp_range`. With one, and where the network has a "
-                    "`domain`, the guest has its name in that domain too. Absent: one out of the range.",
+                    "The guest's address there, outside the `dhcp_range`. Where the guest has one on its first card too"
+                    " and this network has a `domain`, its name stands in that as well. Absent: one out of the range.",
                 ),
                 Key(
                     "mac",

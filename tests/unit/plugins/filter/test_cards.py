@@ -157,6 +157,13 @@ def test_each_card_has_its_lease_and_its_name_in_the_domain_of_its_network() -> 
     assert names.splitlines() == ["192.168.0.2 web.kvm.example web", "10.1.0.2 web.dmz.example"]
 
 
+def test_a_guest_without_an_address_of_its_own_has_the_name_of_its_first_lease_alone() -> None:
+    guest = {"name": "db", "network": "kvm", "nics": [{"network": "dmz", "address": "10.1.0.3"}]}
+    # dnsmasq would give the name of such a record to the second lease and take it from the first
+    assert served(guest) == (f"{derive_mac('db')},db\n{derive_mac('db', 'dmz')},10.1.0.3\n", "")
+    assert proof_names(records(guest), NETWORKS) == []
+
+
 def test_a_name_is_in_a_domain_once() -> None:
     networks = [{**network, "domain": "kvm.example"} for network in dnsmasq_networks(NETWORKS) or []]
     with pytest.raises(AnsibleFilterError, match=r"kvmnet_guests\[0\].nics\[0\].name: 'web' is wrong"):
@@ -180,8 +187,9 @@ def test_one_domain_has_all_cards() -> None:
             "queues": 2,
             "anti_spoofing": True,
             "address": "10.1.0.2",
+            "lease": True,
         },
-        {"mac": derive_mac("web_disks"), "tap": "tap-web_disks", "mtu": None, "inbound_mbit": 100},
+        {"mac": derive_mac("web_disks"), "tap": "tap-web_disks", "mtu": None, "inbound_mbit": 100, "lease": True},
         {"mac": derive_mac("web_bare"), "tap": "tap-web_bare", "mtu": None, "link": "down"},
     ]
     assert read_entries([found])[1] == []

@@ -89,12 +89,17 @@ GUESTS = [
             "nics[0].mac": "one that the domain hand does not have",
             "nics[0].tap": "one that the domain hand does not have",
             "nics[1].queues": "model: virtio",
-            "nics[2].tap": "a text",
+            "nics[2].mac": "unicast",
+            "nics[2].tap": "the name of a tap, or a bridge",
         },
     ),
     (
         {"name": "shared", "image": "good", "nics": [card(3, tap="tap5"), card(5, tap="a-name-that-is-too-long")]},
         {"nics[0].mac": "one that guests[21] does not have", "nics[1].tap": "1 to 15 characters"},
+    ),
+    (
+        {"name": "both", "image": "good", "nics": [card(7, bridge="br0", libvirt_network="default"), {"tap": "tap8"}]},
+        {"nics[0].bridge": "not both", "nics[1].mac": "a text"},
     ),
     ({"name": "own", "image": "good", "nics": [card(6), card(6, tap="t")]}, {"nics[1].mac": "no other card"}),
     (
@@ -112,7 +117,7 @@ GUESTS = [
     ({"name": "new", "image": "good", "disks": [{"target": "vdb"}]}, {"disks[0].size_gib": "size in GiB"}),
     ({"name": "late", "image": "good", "start_order": 1}, {}),
     ({"name": "early", "image": "good", "depends": ["late"]}, {"depends": "a guest that starts earlier"}),
-    ({"name": "early", "image": "good"}, {"name": "one that guests[28] does not have"}),
+    ({"name": "early", "image": "good"}, {"name": "one that guests[29] does not have"}),
     ({"name": "agent", "image": "good", "agent": False, "wait_for": ["agent"]}, {"wait_for": "no channel"}),
     ({"name": "lease", "image": "good", "wait_for": ["lease"]}, {"wait_for": "no network interface"}),
     ({"name": "patch", "image": "good", "xml_patch": [{"xml": "<hostdev>"}]}, {"xml_patch[0]": "one XML element"}),
