@@ -23,6 +23,8 @@ MODULE = "ursa.kvmnet.network_guard"
 # As long as the host gives a change to be applied, and then itself to put everything back.
 APPLY_SECONDS = 120
 RESTORE_SECONDS = 30
+# So long a change may take to begin, once it is on its way to.
+BEGIN_SECONDS = 20
 CONNECT_SECONDS = 3
 PAUSE = 0.2
 # A host may be too busy for one more connection.
@@ -61,6 +63,10 @@ class ActionModule(ActionBase):
                 raise
             # It may have begun; whether it has, the host says.
             display.v(f"{self._task.action}: the connection was lost while the commit was started: {failure}")
+            started = checked
+        if started.get("failed") and "module_stdout" in started and not self._task.check_mode:
+            # It did not end by itself, so it may have begun as well.
+            display.v(f"{self._task.action}: what started the commit was killed: {started.get('msg')}")
             started = checked
         if started.get("failed") or self._task.check_mode:
             return started
@@ -153,6 +159,7 @@ class ActionModule(ActionBase):
         patience = APPLY_SECONDS + int(args.get("timeout", 30)) + RESTORE_SECONDS
         end = time.monotonic() + patience
         error, phase = "it never answered", "result"
+        unknown: float | None = None
         # A host that has undone a change of its address is at the old one.
         hosts = [self._option("host"), self._host] if args.get("connect") else [self._option("host")]
         turn = 0
@@ -173,6 +180,12 @@ class ActionModule(ActionBase):
                 error = str(answer.get("msg"))
                 continue
             report: dict[str, Any] = answer["report"]
+            if report["state"] == "unknown":
+                # What was cut off while it began may be about to go on.
+                unknown = unknown or time.monotonic() + BEGIN_SECONDS
+                if time.monotonic() > unknown:
+                    return {**report, "state": "never begun"}
+                continue
             if report["state"] not in ("running", "applied", "restoring"):
                 return report
             if report["state"] == "applied":
@@ -187,6 +200,9 @@ class ActionModule(ActionBase):
         if report["state"] == "confirmed":
             return {**planned, "seconds": report["seconds"]}
         failed = {**planned, "changed": False, "failed": True, "report": report}
+        if report["state"] == "never begun":
+            text = f"The commit was never begun, and nothing was changed: {report['error']}. Run again."
+            return {**failed, "msg": text}
         if report["state"] != "restored":
             text = (
                 f"The commit could not be confirmed: {report['error']}. Reach the host by its console: "

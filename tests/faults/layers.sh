@@ -21,34 +21,36 @@ ip -d link | sed -E 's/^[0-9]+: //; s/(hello|gc|tcn|topology_change)_timer +[0-9
     s/(@if|link-netnsid )[0-9]+//g; s/(port_id|port_no|designated_port|designated_bridge|designated_root) [^ ]+//g' | sort
 
 layer addresses
-ip -o address | sed -E 's/^[0-9]+: //; s/valid_lft.*//; /fe80:/d; /temporary/d' | sort
+ip -o address | sed -E 's/^[0-9]+: //; s/valid_lft.*//; s/ (tentative|dynamic|mngtmpaddr|noprefixroute)//g; /temporary/d' | sort
 
 layer routes
 for version in 4 6; do
     ip -o -"$version" -N route show table all
-done | sed -E '/table 255|proto 2|fe80|ff00|^(local|broadcast|multicast|anycast)/d
-    s/ (linkdown|dead|expires [0-9]+sec)//g; s/ +$//' | sort
+done | sed -E '/ table 255/d; s/ (linkdown|dead|expires [0-9]+sec)//g; s/ +$//' | sort
 
 layer rules
 ip -4 -N rule
 ip -6 -N rule
 
+# Within a chain the order matters, that of the chains does not; an untouched table is as good as none.
 layer firewall
 for program in iptables ip6tables; do
-    "$program-save"
-done 2>/dev/null | sed -E 's/\[[0-9]+:[0-9]+\]//; s/ +$//; /^#/d; /sha-[lr]h/d; /^:[A-Z]+ ACCEPT$/d; /^\*/d; /^COMMIT$/d'
+    "$program-save" | sed -E 's/\[[0-9]+:[0-9]+\]//; s/ +$//; /^(#|COMMIT)/d; /sha-[lr]h/d; /^:[A-Z]+ ACCEPT$/d' |
+        awk -v program="$program" '/^\*/ {table = substr($0, 2); next} {print program, table, $0}'
+done 2>/dev/null | sort -s -k 1,2 -k 3,4
 
 layer ipsets
 if command -v ipset >/dev/null; then
-    ipset save | sed -E 's/initval 0x[0-9a-f]+//'
+    ipset save | sed -E 's/initval 0x[0-9a-f]+//' | sort
 fi
 
 layer settings
-sysctl -a 2>/dev/null |
-    grep -E 'ip_forward|(rp_filter|arp_ignore|arp_filter|forwarding|log_martians|disable_ipv6|accept_ra) ='
+sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6|bridge)\.' | sort
 
 layer units
-systemctl list-unit-files --no-legend --no-pager --state=enabled,disabled,masked --type=service | grep -v kvmnet-guard
+systemctl list-unit-files --no-legend --no-pager --state=enabled,disabled,masked --type=service,socket |
+    grep -v kvmnet-guard
 # What closes the host before the network comes is active from the first boot on.
-systemctl list-units --no-legend --no-pager --plain --type=service --state=active,failed \
-    'shorewall*' 'dnsmasq*' 'systemd-networkd*' 'kvmnet*' | awk '{print $1, $3}' | grep -v -E 'guard|commit|closed'
+systemctl list-units --no-legend --no-pager --plain --type=service,socket --state=active,failed \
+    'shorewall*' 'dnsmasq*' 'systemd-networkd*' 'kvmnet*' 'ssh.*' |
+    awk '{print $1, $3}' | grep -v -E 'guard|commit|closed'

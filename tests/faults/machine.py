@@ -25,6 +25,9 @@ HERE = Path(__file__).parent
 # Prints everything that a commit can change, layer by layer, by the system's own programs and none of the collection's.
 LAYERS = (HERE / "layers.sh").read_text(encoding="utf-8")
 _SEPARATOR = "== layer "
+_GUARD = "var/lib/kvmnet/guard"
+# By it every process of a controller is known, those that left its session too.
+_CONTROLLER = "KVMNET_FAULTS_CONTROLLER"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Machine:
         self.name = name
         self.namespace = f"kvmnet-{name}"
         self.disk = LAB / "machines" / name / "upper"
+        self._first = 0
 
     def _as_root(self, argv: list[str]) -> list[str]:
         return argv if os.geteuid() == 0 else ["sudo", "-n", *argv]
@@ -85,42 +89,90 @@ class Machine:
         parts = self.shell(LAYERS).split(_SEPARATOR)[1:]
         return {lines[0]: lines[1:] for lines in (part.splitlines() for part in parts)}
 
-    def report(self) -> dict[str, Any]:
-        """Return what the guard last said."""
-        text = self.shell("cat /var/lib/kvmnet/guard/report.json 2>/dev/null || echo '{}'")
-        loaded: dict[str, Any] = json.loads(text)
-        return loaded
+    def inside(self, command: str, check: bool = True) -> str:
+        """Run a command on the host without its network: as somebody who sits at its console."""
+        argv = self._as_root(["nsenter", "--all", "--target", str(self._leader()), "sh", "-s"])
+        done = subprocess.run(argv, input=command, capture_output=True, text=True, timeout=60, check=check)
+        return done.stdout
+
+    def _leader(self) -> int:
+        """Return the first process of the host, or 0 while it is switched off."""
+        if self._first and self._is_first(self._first):
+            return self._first
+        self._first = next((number for number in self._numbers() if self._is_first(number)), 0)
+        return self._first
+
+    @staticmethod
+    def _is_first(number: int) -> bool:
+        try:
+            return (
+                re.search(r"(?m)^NSpid:.*\s1$", Path(f"/proc/{number}/status").read_text(encoding="ascii")) is not None
+            )
+        except OSError:
+            return False
+
+    def _place(self, path: str) -> Path:
+        """Return where a file of the host is seen from outside: as the host sees it, or on its disk."""
+        leader = self._leader()
+        return (Path(f"/proc/{leader}/root") if leader else self.disk) / path
+
+    def exists(self, path: str) -> bool:
+        """Whether the host has a file."""
+        if os.geteuid() != 0:
+            argv = self._as_root(["sh", "-c", f"ls -d {self._place('')}/{path}"])
+            return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+        with contextlib.suppress(OSError):
+            return next(self._place("").glob(path), None) is not None
+        return False
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file in the guard's directory."""
+        return self.exists(f"{_GUARD}/{name}")
 
     @property
     def armed(self) -> bool:
-        """Whether a change is on its way; seen on the machine's disk, without asking the machine."""
-        return bool(self._on_disk("armed"))
+        """Whether a change is on its way."""
+        return self.has("armed")
+
+    def says(self, state: str) -> bool:
+        """Whether the guard's last word is this one."""
+        return f'"{state}"' in self._text(f"{_GUARD}/report.json")
 
     def reports(self, state: str) -> bool:
-        """Whether the guard says so of the change that is on its way; seen in the same way."""
-        return self.armed and f'"{state}"' in self._on_disk("report.json")
+        """Whether the guard says so of the change that is on its way."""
+        return self.armed and self.says(state)
 
-    def _on_disk(self, name: str) -> str:
-        path = self.disk / "var/lib/kvmnet/guard" / name
+    def _text(self, path: str) -> str:
         if os.geteuid() != 0:
-            argv = self._as_root(["cat", str(path)])
+            argv = self._as_root(["cat", str(self._place(path))])
             return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        with contextlib.suppress(OSError):
+            return self._place(path).read_text(encoding="utf-8")
+        return ""
 
-    def processes(self, words: str) -> Iterator[int]:
-        """Yield the processes of the host whose command line holds the words."""
+    def _numbers(self) -> list[int]:
         argv = self._as_root(["ip", "netns", "pids", self.namespace])
-        for number in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split():
-            with contextlib.suppress(OSError):
-                line = Path("/proc", number, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if words in line:
-                    yield int(number)
+        return [int(word) for word in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()]
 
-    def kill(self, words: str) -> int:
+    def processes(self, pattern: str) -> Iterator[int]:
+        """Yield the processes of the host whose command line matches somewhere."""
+        for number in self._numbers():
+            with contextlib.suppress(OSError):
+                line = Path("/proc", str(number), "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if re.search(pattern, line):
+                    yield number
+
+    def maps(self, number: int, words: str) -> bool:
+        """Whether a process has loaded such a library."""
+        argv = self._as_root(["cat", f"/proc/{number}/maps"])
+        return words in subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+    def kill(self, pattern: str) -> int:
         """Kill processes of the host and return how many there were."""
-        found = list(self.processes(words))
-        for number in found:
-            subprocess.run(self._as_root(["kill", "-9", str(number)]), check=False, capture_output=True)
+        found = list(self.processes(pattern))
+        if found:
+            argv = self._as_root(["kill", "-9", *map(str, found)])
+            subprocess.run(argv, check=False, capture_output=True)
         return len(found)
 
     def power_cycle(self) -> None:
@@ -152,7 +204,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(),
+            env={**environment(), _CONTROLLER: self.name},
             start_new_session=True,
         )
 
@@ -175,11 +227,12 @@ class Clock(threading.Thread):
         self.began: float | None = None
         self.made: float | None = None
         self.ended: float | None = None
+        self._done = threading.Event()
 
     def run(self) -> None:
-        """Look until the change is over."""
-        end = time.monotonic() + 300
-        while self.ended is None and time.monotonic() < end:
+        """Look until the change is over, or it is known that there is none."""
+        last = time.monotonic() + 300
+        while self.ended is None and not self._done.is_set() and time.monotonic() < last:
             armed = self.machine.armed
             if self.began is None and armed:
                 self.began = time.monotonic()
@@ -189,11 +242,25 @@ class Clock(threading.Thread):
                 self.ended = time.monotonic()
             time.sleep(0.05)
 
+    def end(self) -> None:
+        """Have the last look."""
+        self.join(0.5)
+        self._done.set()
+        self.join()
+
     @property
     def unconfirmed(self) -> float | None:
         """How long the change was there, from its end on, or from its beginning if it was never made."""
         start = self.made or self.began
         return None if start is None or self.ended is None else self.ended - start
+
+
+def kill_controller(name: str) -> None:
+    """Kill ansible-playbook, its workers and every SSH of it, masters of shared connections as well."""
+    for directory in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if directory.name.isdigit() and f"{_CONTROLLER}={name}".encode() in (directory / "environ").read_bytes():
+                os.kill(int(directory.name), signal.SIGKILL)
 
 
 def finish(running: subprocess.Popen[str], started: float, timeout: float = 240) -> Outcome:
@@ -225,6 +292,6 @@ def differing(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict
     for name, lines in before.items():
         gone = [f"- {line}" for line in lines if line not in after[name]]
         came = [f"+ {line}" for line in after[name] if line not in lines]
-        if gone or came or sorted(lines) != sorted(after[name]):
-            found[name] = gone + came
+        if gone or came or lines != after[name]:
+            found[name] = gone + came or ["another order"]
     return found

@@ -3,166 +3,194 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make mistakes and accidents happen in the lab, and print how the host came out of each of them.
 
-Usage: python tests/faults/run.py [--only WORDS] [--repeat N]; `make faults` builds the lab before and removes it after.
+Usage: python tests/faults/run.py [--only EXPRESSION] [--count N]; `make faults` builds the lab before and removes it after.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
+import itertools
+import re
 import sys
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from accidents import ACCIDENTS, MODULE
 from machine import ROOT, Clock, Machine, Outcome, differing, finish
-from table import FAULTS, Fault
+from steps import MARK, UNARMED, wait_for
+from table import FAULTS, GOOD, Fault
 
 INVENTORY = ROOT / "molecule/lockout/inventory"
 WINDOW = 6
 # The host has so long past the window, by its design.
 GRACE = 15
-_FULL = """\
-cp -a /etc/systemd/network /run/network.saved
-mount -t tmpfs -o size=64k none /etc/systemd/network
-cp -a /run/network.saved/. /etc/systemd/network/
-head -c 64k /dev/zero > /etc/systemd/network/.filler || true
-"""
-_EMPTY = "umount /etc/systemd/network && rm -r /run/network.saved"
-_BREAK = """\
-cat > /usr/local/sbin/networkctl <<'END'
-#!/bin/sh
-[ "$1" != reload ] && exec /usr/bin/networkctl "$@"
-exit 1
-END
-chmod +x /usr/local/sbin/networkctl
-"""
+# After a boot, the services that a confirmed change brings up come up in their own time.
+SETTLE = 20
+State = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a host came out of a fault."""
+    """How a host came out of a fault.
+
+    Args:
+        fault: what went wrong.
+        hit: the step that the change was at when the accident happened.
+        healed: the host is as it was, in time, and the controller was told.
+        seconds: how long it was not.
+        layers: how many layers are as they were.
+        note: what is wrong, or worth knowing.
+    """
 
     fault: Fault
+    hit: str
     healed: bool
     seconds: float
     layers: int
     note: str
 
 
-def prepare(machine: Machine, fault: Fault) -> None:
-    """Break what the change will need."""
-    if fault.event == "break networkctl":
-        machine.shell(_BREAK)
-    if fault.event == "fill the disk":
-        machine.shell(_FULL)
-
-
-def mend(machine: Machine, fault: Fault) -> None:
-    """Take away what was broken for the fault's sake."""
-    if fault.event == "break networkctl":
-        machine.shell("rm /usr/local/sbin/networkctl")
-    if fault.event == "fill the disk":
-        machine.shell(_EMPTY)
-
-
-def _wait(condition: Any, seconds: float) -> bool:
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.01)
+        time.sleep(0.1)
     return True
 
 
-def happen(machine: Machine, fault: Fault, controller: int) -> None:
-    """Let the accident happen at its step of the change."""
-    if fault.event in ("", "break networkctl", "fill the disk"):
-        return
-    if not _wait(lambda: machine.armed, 60):
-        raise RuntimeError("the change never began")
-    if fault.event == "rollback":
-        _wait(lambda: machine.reports("restoring"), 60)
-        for _turn in range(3):
-            machine.kill("guard.pyz")
-            time.sleep(0.25)
-        return
-    time.sleep(fault.step)
-    if fault.event == "controller":
-        os.killpg(controller, signal.SIGKILL)
-    elif fault.event == "power":
-        machine.power_cycle()
-    else:
-        machine.kill(fault.event)
+def _is_quiet(machine: Machine) -> bool:
+    """Whether nothing of a change is under way: not for a moment between two of its programs either."""
+    for _turn in range(5):
+        if machine.armed or machine.has("arming-*") or any(machine.processes(MODULE)):
+            return False
+        time.sleep(0.3)
+    return True
 
 
-def suffer(machine: Machine, fault: Fault, before: dict[str, list[str]]) -> Result:
-    """Make one change go wrong and look at what is left of it."""
-    prepare(machine, fault)
+def _settled(machine: Machine, wanted: Iterable[State], seconds: float) -> tuple[State, int]:
+    """Return the host's state, and which of the wanted ones it is; the first one if it is none."""
+    states = list(wanted)
+    end = time.monotonic() + seconds
+    while True:
+        now = machine.state()
+        equal = next((index for index, state in enumerate(states) if not differing(state, now)), None)
+        if equal is not None or time.monotonic() > end:
+            return now, equal or 0
+        time.sleep(0.5)
+
+
+def changed_state(machine: Machine) -> State:
+    """Return the host's state after the change that is right, which is taken back."""
+    done = machine.change({**GOOD, "fault_timeout": 20})
+    state = machine.state()
+    undone = machine.change({"fault_rollback": True, "fault_timeout": 20})
+    if done.code or undone.code:
+        raise RuntimeError(f"the change that is right does not last: {done.text[-1500:]} {undone.text[-1500:]}")
+    return state
+
+
+def suffer(machine: Machine, fault: Fault, before: State, changed: State | None = None) -> Result:
+    """Make one change go wrong and look at what is left of it.
+
+    Args:
+        machine: the host.
+        fault: what goes wrong.
+        before: its state.
+        changed: its state if the change lasts, for a fault after which it may.
+    """
+    accident = ACCIDENTS[fault.accident]
+    accident.prepare(machine)
     started = time.monotonic()
     clock = Clock(machine)
     clock.start()
     running = machine.start_change({**fault.variables, "fault_timeout": WINDOW}, fault.outside)
+    hit = ""
     try:
-        happen(machine, fault, running.pid)
+        if fault.step:
+            hit = wait_for(machine, fault.step, lambda: running.poll() is None)
+            if hit:
+                accident.happen(machine)
     finally:
         outcome = finish(running, started)
-    if fault.event == "controller":
-        _wait(lambda: not machine.armed, WINDOW + GRACE + 30)
-    healed = _wait(machine.reachable, WINDOW + GRACE)
-    clock.join(0.5)
+    problems = [] if hit or not fault.step else [f"it never came to the step '{fault.step}': {outcome.text[-1500:]}"]
+    if not accident.leaves_controller:
+        _wait(lambda: _is_quiet(machine), WINDOW + 2 * GRACE)
+    reachable = _wait(machine.reachable, WINDOW + GRACE)
+    problems += [] if reachable else ["out of reach"]
+    clock.end()
+    after, index = _settled(machine, [before, *([changed] if changed else [])], SETTLE if accident.power else 0)
+    wrong = differing(changed if index and changed else before, after)
+    accident.mend(machine)
+    machine.inside(f"rm -f /{MARK}")
+    problems += [f"{layer}: {'; '.join(lines[:4])}" for layer, lines in wrong.items()]
+    if accident.leaves_controller:
+        problems += _said(fault, outcome, lasted=bool(index))
+    problems += _timed(fault, clock, accident.power)
+    if index:
+        undone = machine.change({"fault_rollback": True, "fault_timeout": 20})
+        left = differing(before, machine.state())
+        problems += [f"rollback: {undone.text[-1500:]}"] if undone.code else []
+        problems += [f"rollback: {layer}: {'; '.join(lines[:4])}" for layer, lines in left.items()]
+    note = " | ".join(problems) or ("the new network, whole" if index else "")
+    return Result(fault, hit, not problems, clock.unconfirmed or 0.0, len(before) - len(wrong), note)
+
+
+def _timed(fault: Fault, clock: Clock, power: bool) -> list[str]:
+    """Return what is wrong with the time that it took."""
     seconds = clock.unconfirmed
-    mend(machine, fault)
-    after = machine.state()
-    wrong = differing(before, after)
-    problems = [f"{layer}: {'; '.join(lines[:4])}" for layer, lines in wrong.items()]
-    problems += [] if healed else ["out of reach"]
-    problems += _said(fault, outcome)
+    if fault.refused:
+        return [] if clock.began is None else ["it was not refused before anything was touched"]
+    if seconds is None:
+        return [] if clock.began is None and fault.step in UNARMED else ["it was never over"]
     # While its power is off, a host heals nothing.
-    if fault.refused and clock.began is not None:
-        problems.append("it was not refused before anything was touched")
-    elif not fault.refused and (seconds is None or (seconds > WINDOW + GRACE and fault.event != "power")):
-        problems.append(f"it was not over within {WINDOW} + {GRACE} s")
-    return Result(fault, not problems, seconds or 0.0, len(before) - len(wrong), " | ".join(problems))
+    late = seconds > WINDOW + GRACE and not power
+    return [f"it was not over within {WINDOW} + {GRACE} s"] if late else []
 
 
-def _said(fault: Fault, outcome: Outcome) -> list[str]:
+def _said(fault: Fault, outcome: Outcome, lasted: bool) -> list[str]:
     """Return what is wrong with how the task ended."""
-    if not fault.expect:
-        return []
-    wrong = []
-    if outcome.unreachable or not outcome.failed or outcome.code == 0:
-        wrong.append(f"the task ended with failed={outcome.failed} unreachable={outcome.unreachable}")
-    if fault.expect not in outcome.text:
-        wrong.append(f"it did not say '{fault.expect}': {outcome.text[-1500:]}")
-    return wrong
+    told = f"failed={outcome.failed} unreachable={outcome.unreachable}: {outcome.text[-1500:]}"
+    if outcome.unreachable:
+        return [f"the task ended with {told}"]
+    if lasted:
+        return [] if outcome.code == 0 else [f"the change lasts, and the task ended with {told}"]
+    if not outcome.failed or outcome.code == 0:
+        return [f"the change was undone, and the task ended with {told}"]
+    return [] if fault.expect in outcome.text else [f"it did not say '{fault.expect}': {told}"]
+
+
+def _chosen(only: str, count: int | None) -> Iterable[Fault]:
+    """Return the faults whose names and steps match, once, or again and again until there are so many."""
+    faults = [fault for fault in FAULTS if re.search(only, f"{fault.name}: {fault.step}")]
+    return faults if count is None or not faults else itertools.islice(itertools.cycle(faults), count)
 
 
 def main() -> int:
     """Go through the table and print it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="", help="faults whose names hold these words")
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--only", default="", help="a regular expression: faults whose 'name: step' it matches")
+    parser.add_argument("--count", type=int, help="go on, or end, when there were so many")
     options = parser.parse_args()
     machine = Machine(INVENTORY)
-    results = []
+    results: list[Result] = []
+    chosen = list(_chosen(options.only, options.count))
+    before = machine.state()
+    changed = changed_state(machine) if any(fault.lasts for fault in chosen) else None
+    print("STEP: where the change was when the accident happened")
     print("SECONDS: from the end of the apply, or its beginning where it had no end, until the host had healed itself")
-    print(f"{'FAULT':<32} {'STEP':>5}  {'HEALED':<7} {'SECONDS':>7}  LAYERS")
-    for _turn in range(options.repeat):
-        for fault in FAULTS:
-            if options.only not in fault.name:
-                continue
-            before = machine.state()
-            result = suffer(machine, fault, before)
-            results.append(result)
-            row = f"{fault.name:<32} {fault.step:>5.1f}  {'yes' if result.healed else 'NO':<7} {result.seconds:>7.1f}  "
-            print(f"{row}{result.layers} of {len(before)} {result.note}", flush=True)
+    print(f"{'FAULT':<33} {'STEP':<10}  {'HEALED':<6} {'SECONDS':>7}  LAYERS")
+    for fault in chosen:
+        result = suffer(machine, fault, before, changed if fault.lasts else None)
+        results.append(result)
+        row = f"{fault.name:<33} {result.hit:<10}  {'yes' if result.healed else 'NO':<6} {result.seconds:>7.1f}  "
+        print(f"{row}{result.layers} of {len(before)} {result.note}".rstrip(), flush=True)
     good = sum(result.healed for result in results)
-    print(f"{good} of {len(results)} healed")
+    print(f"{good} of {len(results)} healed; layers: {', '.join(before)}")
     return 0 if good == len(results) and results else 1
 
 

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-UPLINK = {"name": "isp", "interface": "eth0", "address": "192.0.2.20/24", "gateway": "192.0.2.1", "primary": True}
-LOCAL = {
+from steps import APPLYING, MARK, UNARMED, UNDOING
+
+UPLINK_4 = {"name": "isp", "interface": "eth0", "address": "192.0.2.20/24", "gateway": "192.0.2.1", "primary": True}
+UPLINK = {**UPLINK_4, "address6": "2001:db8:0:1::20/64", "gateway6": "fe80::1"}
+LOCAL_4 = {
     "name": "loc",
     "bridge": "br0",
     "ports": ["eth1"],
@@ -18,22 +21,33 @@ LOCAL = {
     "dhcp_range": ["192.168.20.100", "192.168.20.199"],
     "domain": "loc.example",
 }
+LOCAL = {**LOCAL_4, "address6": "2001:db8:20:1::1/64"}
 MORE = {
     "name": "more",
     "bridge": "br9",
     "address": "192.168.29.254/24",
+    "address6": "2001:db8:20:9::1/64",
     "dhcp_range": ["192.168.29.100", "192.168.29.199"],
     "domain": "more.example",
 }
 MANAGED = {**UPLINK, "manage": True}
-# What is changed rightly while something else goes wrong: a bridge, its zone, DHCP, a rule.
+FRIENDS = {"name": "friends", "addresses": ["203.0.113.12", "2001:db8:ffff::12"]}
+FROM_FRIENDS = {"from": "net:+friends", "to": "fw", "action": "ACCEPT", "proto": "tcp", "port": 8081}
+# What is changed rightly while something else goes wrong: a bridge, its zone, DHCP, rules, lists; both versions of IP.
 GOOD: dict[str, Any] = {
     "fault_roles": ["host_bridge", "dnsmasq", "shorewall"],
     "kvmnet_networks": [LOCAL, MORE],
-    "kvmnet_rules": [{"from": "net", "to": "fw", "action": "ACCEPT", "proto": "tcp", "port": 8443}],
+    "kvmnet_rules": [
+        FROM_FRIENDS,
+        {"from": "net:+others", "to": "fw", "action": "ACCEPT", "proto": "tcp", "port": 8443},
+    ],
+    "kvmnet_address_lists": [
+        {**FRIENDS, "addresses": ["203.0.113.0/28", "2001:db8:ffff::/56"]},
+        {"name": "others", "addresses": ["203.0.113.77", "2001:db8:ffff::77"]},
+    ],
 }
-_NETWORK = "/etc/systemd/network/50-kvmnet-eth0.network"
-_MANGLE = "iptables -P INPUT DROP; iptables -F INPUT"
+_ETH0 = "/etc/systemd/network/50-kvmnet-eth0.network"
+_SHUT = "; ".join(f"{program} -P INPUT DROP; {program} -F INPUT" for program in ("iptables", "ip6tables"))
 
 
 def _command(text: str) -> dict[str, Any]:
@@ -41,13 +55,15 @@ def _command(text: str) -> dict[str, Any]:
 
 
 def _wire(*lines: str) -> dict[str, Any]:
-    text = "\n".join(["[Match]", "Name=eth0", "", "[Network]", "LinkLocalAddressing=no", *lines, ""])
-    return {"fault_files": [{"path": _NETWORK, "content": text}], "fault_commands": [_RELOAD]}
+    text = "\n".join(["[Match]", "Name=eth0", "", "[Network]", "LinkLocalAddressing=ipv6", *lines, ""])
+    return {"fault_files": [{"path": _ETH0, "content": text}], "fault_commands": [_RELOAD]}
 
 
 # Commands are run when there is anything to commit.
 _ANY = {"fault_files": [{"path": "/etc/sysctl.d/60-mine.conf", "content": "# mine\n"}]}
 _RELOAD = _command("networkctl reload; networkctl reconfigure eth0; sleep 1")
+_LOCKED = {**GOOD, "fault_commands": [_command(f"touch /{MARK}; sleep 0.5; {_SHUT}")]}
+_UNCONFIRMED = "The commit was undone by the host: no new connection confirmed"
 
 
 @dataclass(frozen=True)
@@ -58,23 +74,37 @@ class Fault:
         name: what it is called.
         variables: what the change is given.
         outside: the controller stands outside, behind the gateway.
-        event: what happens besides: the processes to kill, C(controller), or C(power).
-        step: how long after arming it happens, in seconds.
-        expect: what the failed task says; empty where the controller is no longer there to say anything.
+        accident: what happens besides, by its name in M(accidents).
+        step: the step of the change at which it happens, by its name in M(steps).
+        expect: what the failed task says.
         refused: it is noticed before anything is touched.
+        lasts: the change itself is right, so that it may last as well: whole.
     """
 
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     outside: bool = False
-    event: str = ""
-    step: float = 0.0
-    expect: str = "The commit was undone by the host: no new connection confirmed"
+    accident: str = ""
+    step: str = ""
+    expect: str = _UNCONFIRMED
     refused: bool = False
+    lasts: bool = False
+
+
+def _shut(name: str, **variables: Any) -> Fault:
+    """Return a change that does not shut anybody out by itself, and a firewall that does."""
+    return Fault(name, {**_ANY, "fault_commands": [_command(_SHUT)], **variables})
+
+
+def _by_hand(name: str, text: str) -> Fault:
+    return Fault(name, {**_ANY, "fault_commands": [_command(text)]})
 
 
 _MISTAKES = [
-    Fault("DROP-all policy", {**_ANY, "fault_commands": [_command(_MANGLE)]}),
+    _shut("DROP-all policy"),
+    _by_hand(
+        "new connections alone shut out", "iptables -I INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -j DROP"
+    ),
     Fault(
         "missing SSH rule",
         {
@@ -116,7 +146,7 @@ _MISTAKES = [
         {
             "fault_roles": ["host_bridge", "shorewall"],
             "kvmnet_uplinks": [
-                {**MANAGED, "primary": False},
+                {**UPLINK_4, "manage": True, "primary": False},
                 {
                     "name": "dead",
                     "interface": "eth0",
@@ -131,31 +161,77 @@ _MISTAKES = [
     Fault(
         "networkctl fails",
         {**GOOD, "fault_commands": [_command("no-such-program")]},
-        event="break networkctl",
+        accident="networkctl fails from the beginning",
         expect="The commit was undone by the host: networkd ",
     ),
-    Fault("disk full while writing", GOOD, event="fill the disk", expect="No space left on device"),
-    Fault(
-        "links deleted",
-        {**_ANY, "fault_commands": [_command("ip link del br0; ip addr flush dev eth0; ip rule flush")]},
+    Fault("disk full while writing", GOOD, accident="disk full from the beginning", expect="No space left on device"),
+    _by_hand("links deleted", "ip link del br0; ip addr flush dev eth0; ip rule flush"),
+    _by_hand("routes flushed", "ip route flush table main"),
+    _by_hand("interface down", "ip link set eth0 down"),
+    _by_hand("SSH stopped", "systemctl stop ssh.socket; systemctl stop ssh"),
+    _shut("IPv6 address gone", fault_roles=["host_bridge"], kvmnet_uplinks=[{**UPLINK_4, "manage": True}]),
+    _shut(
+        "IPv6 given up",
+        fault_roles=["host_bridge", "dnsmasq", "shorewall"],
+        kvmnet_uplinks=[{**UPLINK_4, "manage": True}],
+        kvmnet_networks=[LOCAL_4],
+        kvmnet_address_lists=[{**FRIENDS, "addresses": ["203.0.113.12"]}],
     ),
-    Fault("interface down", {**_ANY, "fault_commands": [_command("ip link set eth0 down")]}),
-    Fault("SSH stopped", {**_ANY, "fault_commands": [_command("systemctl stop ssh.socket; systemctl stop ssh")]}),
+    _by_hand(
+        "IPv6 flushed",
+        f"ip -6 route flush table main; ip -6 address flush scope global; ip6tables -F; ipset flush; {_SHUT}",
+    ),
+    _by_hand("IPv6 switched off", f"sysctl -q net.ipv6.conf.all.disable_ipv6=1; {_SHUT}"),
+    _shut(
+        "list emptied",
+        fault_roles=["shorewall"],
+        kvmnet_address_lists=[{**FRIENDS, "addresses": []}],
+    ),
+    _shut(
+        "list changed",
+        fault_roles=["shorewall"],
+        kvmnet_address_lists=[{**FRIENDS, "addresses": ["203.0.113.99", "2001:db8:ffff::99"]}],
+    ),
 ]
-_STEPS = (0.0, 0.2, 0.5, 0.7, 0.9, 1.1, 1.4, 1.8, 2.3)
-_LOCKED = {**GOOD, "fault_commands": [_command(_MANGLE)]}
+
+
+def _at(name: str, accident: str, steps: tuple[str, ...], variables: Mapping[str, Any] = _LOCKED) -> list[Fault]:
+    """Return an accident at each of these steps; before the change is armed, it never comes to be."""
+    return [
+        Fault(name, variables, accident=accident, step=step, expect="" if step in UNARMED else "was undone by the host")
+        for step in steps
+    ]
+
+
 _ACCIDENTS = [
-    *(Fault("applier killed", _LOCKED, event="guard.pyz apply", step=step, expect="undone") for step in _STEPS),
-    *(Fault("watcher killed", _LOCKED, event="guard.pyz watch", step=step, expect="undone") for step in _STEPS),
-    *(Fault("all of ours killed", _LOCKED, event="guard.pyz", step=step, expect="undone") for step in _STEPS),
-    *(Fault("controller killed", _LOCKED, event="controller", step=step, expect="") for step in _STEPS),
-    *(Fault("power cut", _LOCKED, event="power", step=step, expect="undone") for step in _STEPS),
-    Fault(
-        "watcher stopped by an admin",
-        {**_ANY, "fault_commands": [_command("systemctl stop kvmnet-guard")]},
-        expect="undone",
+    *_at("applier killed", "applier killed", APPLYING[:-1]),
+    *_at("watcher killed", "watcher killed", (*UNARMED, *APPLYING, *UNDOING)),
+    *_at("module killed", "module killed", (*UNARMED, "armed")),
+    *_at("all of ours killed", "all of ours killed", (*UNARMED, *APPLYING, *UNDOING)),
+    # It could have been confirmed, and nobody is there to do so.
+    *_at("controller killed", "controller killed", (*UNARMED, *APPLYING[:-1]), GOOD),
+    *_at("controller killed", "controller killed", ("applied", "restoring")),
+    *_at("power cut", "power cut", (*UNARMED, *APPLYING, *UNDOING)),
+    *_at("watcher stopped by an admin", "watcher stopped", (*APPLYING, *UNDOING)),
+    *_at("clock 7 h forward", "clock jumps forward", ("begun", "applied", "restoring")),
+    *_at("clock 7 h back", "clock jumps back", ("begun", "applied", "restoring")),
+    *_at("rollback killed three times", "killed three times", ("restoring",)),
+    *_at("networkctl fails in the rollback", "networkctl fails", ("applied",)),
+    *_at("networkctl hangs in the rollback", "networkctl hangs", ("applied",)),
+    *_at(
+        "disk full in the rollback",
+        "disk full",
+        ("applied",),
+        {**_LOCKED, "kvmnet_uplinks": [{**MANAGED, "address": "192.0.2.77/24"}]},
     ),
-    Fault("rollback killed", _LOCKED, event="rollback", expect="undone"),
+    *(
+        Fault(name, GOOD, accident=name, step="confirming", expect="was undone by the host", lasts=True)
+        for name in ("module killed", "watcher killed", "all of ours killed", "controller killed", "power cut")
+    ),
+    *(
+        Fault(f"{name}, change right", GOOD, accident=name, step="applied", expect="was undone by the host", lasts=True)
+        for name in ("all of ours killed", "controller killed", "power cut")
+    ),
 ]
 
 FAULTS = [*_MISTAKES, *_ACCIDENTS]

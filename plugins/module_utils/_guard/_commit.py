@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import ipaddress
@@ -362,6 +363,13 @@ def result(token: str, confirm: bool) -> dict[str, Any]:
         return {"state": "unknown", "error": "the host has no report of this commit"}
     if report["state"] == "restored" and transaction.armed == token:
         return {**report, "state": "restoring"}
+    if report["state"] == "restoring" and transaction.armed != token:
+        # It is over: the last word was written meanwhile, or could not be on a full disk.
+        left = ["what became of it could not be written down: compare the host with its inventory"]
+        silent = {**report, "state": "restored", "restored": [], "found": [], "left": left, "seconds": 0}
+        again = transaction.last_report()
+        return silent if again == report else again
     if report["state"] == "restored":
-        transaction.tell(token)
+        with contextlib.suppress(OSError):
+            transaction.tell(token)
     return report

@@ -24,7 +24,12 @@ _EMPTY_TABLES = {
     "raw": ("PREROUTING", "OUTPUT"),
     "security": ("INPUT", "FORWARD", "OUTPUT"),
 }
+# What a set is made with that grows by itself, or differs each time.
+_SET_NOISE = re.compile(r" (?:hashsize|initval|bucketsize) \S+")
+_SCRATCH = "kvmnet-undo"
 _LEASED = re.compile(r" proto (?:16|dhcp)\b")
+# The kernel makes one of each address; one that was deleted comes back with nothing but its address.
+_OF_ADDRESS = re.compile(r" proto (?:2|kernel)\b")
 
 
 def split_tables(text: str) -> dict[str, list[str]]:
@@ -64,6 +69,47 @@ def restore_text(before: str, now: str) -> str:
             chains = "".join(f":{chain} ACCEPT [0:0]\n" for chain in _EMPTY_TABLES[table])
             text += f"*{table}\n{chains}COMMIT\n"
     return text
+
+
+def split_ipsets(text: str) -> dict[str, tuple[str, list[str]]]:
+    """Return what C(ipset save) printed by set: what it is made with, and its members."""
+    sets: dict[str, tuple[str, list[str]]] = {}
+    for line in text.splitlines():
+        verb, name, rest = line.split(maxsplit=2)
+        if verb == "create":
+            sets[name] = (rest, [])
+        else:
+            sets[name][1].append(rest)
+    return sets
+
+
+def _passes(made: str) -> bool:
+    """Whether what a set holds goes by itself after a time, so that it cannot be brought back."""
+    return " timeout " in f"{made} "
+
+
+def other_ipsets(before: str, now: str) -> list[str]:
+    """Return the sets of the first output of C(ipset save) that are not the same in the second one."""
+    have = split_ipsets(now)
+    found = []
+    for name, (made, members) in split_ipsets(before).items():
+        other, others = have.get(name, ("", []))
+        same = _SET_NOISE.sub("", made) == _SET_NOISE.sub("", other) and Counter(members) == Counter(others)
+        if name not in have or not (same or _passes(made)):
+            found.append(name)
+    return found
+
+
+def ipset_text(before: str, now: str) -> str:
+    """Return what C(ipset restore) is given: each set that differs is filled beside the one in use, and swapped."""
+    first, have = split_ipsets(before), split_ipsets(now)
+    lines = [f"destroy {_SCRATCH}"] if _SCRATCH in have else []
+    for name in other_ipsets(before, now):
+        made, members = first[name]
+        filled = _SCRATCH if name in have else name
+        lines += [f"create {filled} {made}", *(f"add {filled} {member}" for member in members)]
+        lines += [f"swap {filled} {name}", f"destroy {filled}"] if filled != name else []
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _extra(before: Iterable[str], now: Iterable[str]) -> list[str]:
@@ -119,9 +165,12 @@ def _route_differences(before: State, now: State) -> Iterator[str]:
     for version in before["routes"]:
         first, second = before["routes"][version], now["routes"][version]
         yield from (f"the route '{route}' is gone" for route in _extra(second, first) if not _LEASED.search(route))
-        yield from (
-            f"the route '{route}' is there still" for route in _extra(first, second) if not _LEASED.search(route)
-        )
+        yield from (f"the route '{route}' is there still" for route in _extra(first, second) if _is_set(route))
+
+
+def _is_set(route: str) -> bool:
+    """Whether somebody has set a route, so that it does not go by itself."""
+    return not _LEASED.search(route) and not _OF_ADDRESS.search(route)
 
 
 def _rule_differences(before: State, now: State) -> Iterator[str]:
@@ -135,6 +184,7 @@ def _other_differences(before: State, now: State) -> Iterator[str]:
     for program, text in before["firewall"].items():
         for table in same_firewall(text, now["firewall"].get(program, "")):
             yield f"{program}: the table {table} is another one"
+    yield from (f"the address list {name} is another one" for name in other_ipsets(before["ipsets"], now["ipsets"]))
     for path, value in before["sysctls"].items():
         if now["sysctls"].get(path, value) != value:
             yield f"{path} was {value}, is {now['sysctls'][path]}"
@@ -213,7 +263,7 @@ def route_lines(before: State, now: State) -> dict[str, list[str]]:
     for version in before["routes"]:
         first, second = before["routes"][version], now["routes"][version]
         missing = sorted(_extra(second, first), key=lambda route: (" via " in route, route.startswith("default")))
-        extra = [route for route in _extra(first, second) if not _LEASED.search(route)]
+        extra = [route for route in _extra(first, second) if _is_set(route)]
         lines[version] = [f"route append {route}" for route in missing] + [f"route del {route}" for route in extra]
     return lines
 

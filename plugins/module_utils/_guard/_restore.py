@@ -22,6 +22,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run, run_ipset
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot import (
     read_firewall,
+    read_ipsets,
     read_state,
     read_units,
 )
@@ -37,6 +38,10 @@ _PAUSE = 0.4
 # The kernel's rules are put back as they were saved; a script would set up what it thinks they are.
 _NOT_REPEATED = ("shorewall", "ipset", "ipset-prune", "ip", "networkd")
 _NETWORKD = "systemd-networkd.service"
+# Sets that are filled beside those in use, and are there still if that was killed.
+_SCRATCH_SETS = ("kvmnet-new-", "kvmnet-undo")
+# Who does not answer by then is not waited for: there is another way.
+_NETWORKD_SECONDS = 4
 
 
 def _past(line: str) -> str:
@@ -81,7 +86,7 @@ class Restorer:
             What is not as it was, in spite of all.
         """
         # Whoever was shut out gets in again within a tenth of a second.
-        self._try(self.firewall)
+        self._rules()
         self._try(self.look)
         self._try(self.make_room)
         self.errors += _apply.run_steps(self._steps(), first=True, go_on=True)
@@ -92,7 +97,7 @@ class Restorer:
         self._try(self.kept)
         left = self.settle()
         self._try(self.prune_ipsets)
-        return left + own
+        return left + own + self._other_files()
 
     def run_at_boot(self) -> list[str]:
         """Put the files back before anything reads them: nothing of the change is at work yet."""
@@ -131,21 +136,33 @@ class Restorer:
         begun = self.transaction.commands()
         return [step for step in self.inverse["steps"] if _is_own(step) and step["key"] in begun]
 
-    def firewall(self) -> None:
-        """Load the rules that there were.
+    def _rules(self) -> None:
+        """Load the rules that there were, after the address lists that they need."""
+        self._try(self.ipsets)
+        now: dict[str, str] = {}
+        self._try(lambda: now.update(read_firewall()))
+        for program, text in self.before["firewall"].items():
+            # One version of IP does not wait for the other.
+            self._try(self._firewall, program, text, now.get(program, ""))
+
+    def _firewall(self, program: str, before: str, now: str) -> None:
+        tables = _compare.same_firewall(before, now)
+        if tables:
+            self.found += [f"{program}: the table {table} was another one" for table in tables]
+            run([f"{program}-restore", "-w", "10"], stdin=_compare.restore_text(before, now))
+
+    def ipsets(self) -> None:
+        """Fill the address lists with what they held.
 
         Raises:
-            ApplyError: one of the versions of IP could not be restored.
+            ApplyError: one could not be filled.
         """
-        if self.before["ipsets"]:
-            run_ipset(["-exist", "restore"], stdin=self.before["ipsets"])
-        now = read_firewall()
-        for program, text in self.before["firewall"].items():
-            tables = _compare.same_firewall(text, now.get(program, ""))
-            if tables:
-                self.found += [f"{program}: the table {table} was another one" for table in tables]
-                wanted = _compare.restore_text(text, now.get(program, ""))
-                run([f"{program}-restore", "-w", "10"], stdin=wanted)
+        before = self.before["ipsets"]
+        now = read_ipsets() if before else ""
+        text = _compare.ipset_text(before, now)
+        if text:
+            self.found += [f"the address list {name} was another one" for name in _compare.other_ipsets(before, now)]
+            run_ipset(["restore"], stdin=text)
 
     def look(self) -> None:
         """Note what else is not as it was.
@@ -166,7 +183,7 @@ class Restorer:
             return
         before = {line.split()[1] for line in self.before["ipsets"].splitlines() if line.startswith("create ")}
         for name in sorted(set(run(["ipset", "list", "-n"]).split()) - before):
-            if name in self._new_ipsets():
+            if name in self._new_ipsets() or name.startswith(_SCRATCH_SETS):
                 run_ipset(["destroy", name])
 
     def _new_ipsets(self) -> set[str]:
@@ -197,6 +214,10 @@ class Restorer:
             with contextlib.suppress(OSError):
                 Path(directory).rmdir()
 
+    def _other_files(self) -> list[str]:
+        entries = self.inverse["entries"]
+        return [f"{path} is not as it was" for path, entry in entries.items() if not self._same(path, entry)]
+
     def _same(self, path: str, entry: dict[str, Any]) -> bool:
         live = Path(path)
         if entry["state"] == "absent":
@@ -214,8 +235,14 @@ class Restorer:
         """
         if self.before["units"].get(_NETWORKD, {}).get("active") != "active":
             return
-        anew = any(step["kind"] == "networkd" and step["args"].get("restart") for step in self.inverse["steps"])
-        run(["systemctl", "restart", _NETWORKD] if anew else ["networkctl", "reload"])
+        if not any(step["kind"] == "networkd" and step["args"].get("restart") for step in self.inverse["steps"]):
+            try:
+                run(["networkctl", "reload"], timeout=_NETWORKD_SECONDS)
+            except ApplyError as error:
+                self.errors.append(str(error))
+            else:
+                return
+        run(["systemctl", "restart", _NETWORKD])
 
     def kept(self) -> None:
         """Put back what the firewalls noted about themselves.
@@ -270,7 +297,7 @@ class Restorer:
         for version, lines in _compare.rule_lines(self.before, now).items():
             self._batch([f"-{version}"], lines)
         self._units(now)
-        self._try(self.firewall)
+        self._rules()
 
     def _reconfigure(self, now: dict[str, Any]) -> None:
         links = [name for name, link in self.before["links"].items() if now["links"].get(name) != link]
@@ -321,7 +348,9 @@ def restore(transaction: Transaction, reason: str, at_boot: bool = False) -> Non
     if earlier.get("token") == token and earlier.get("state") in ("restoring", "restored"):
         # It was killed at it: why it began is what the user has to know.
         reason = str(earlier["error"])
-    transaction.report(token, "restoring", reason)
+    # First of all, since on a full disk nobody could leave word.
+    (transaction.directory / "spare").unlink(missing_ok=True)
+    _leave_word(transaction, token, "restoring", reason)
     restorer = Restorer(transaction)
     try:
         left = restorer.run_at_boot() if at_boot else restorer.run()
@@ -331,7 +360,8 @@ def restore(transaction: Transaction, reason: str, at_boot: bool = False) -> Non
         left += restorer.errors
     files = sorted(restorer.inverse["entries"])
     # The word first: without the marker nobody comes back to leave it.
-    transaction.report(
+    _leave_word(
+        transaction,
         token,
         "restored",
         reason,
@@ -343,3 +373,9 @@ def restore(transaction: Transaction, reason: str, at_boot: bool = False) -> Non
         peer=transaction.about().get("peer"),
     )
     transaction.close("rolledback")
+
+
+def _leave_word(transaction: Transaction, token: str, state: str, error: str, **more: Any) -> None:
+    """Say how it goes; a host that cannot write that down is put back all the same."""
+    with contextlib.suppress(OSError):
+        transaction.report(token, state, error, **more)

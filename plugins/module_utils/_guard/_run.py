@@ -23,14 +23,14 @@ class ApplyError(Exception):
     """A step failed; the text says which, and what the program said."""
 
 
-def run(argv: list[str], stdin: str | None = None) -> str:
+def run(argv: list[str], stdin: str | None = None, timeout: float = COMMAND_TIMEOUT) -> str:
     """Run a program and return its standard output.
 
     Raises:
         ApplyError: it could not be started, timed out or returned other than 0.
     """
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ApplyError(f"{' '.join(argv)}: {error}") from error
     if done.returncode:

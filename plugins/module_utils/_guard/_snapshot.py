@@ -31,10 +31,8 @@ _PROC = Path("/proc/sys/net")
 _FAMILIES = {"4": "iptables", "6": "ip6tables"}
 # What changes by itself, or says how a route fares rather than what it is.
 _ROUTE_NOISE = re.compile(r" (?:linkdown|dead|offload|pervasive|onlink_dead|expires \d+sec|error -?\d+|notify)\b")
-# Routes that the kernel makes of addresses (2) or of router advertisements (9); the table of local addresses (255).
-_ROUTE_FOREIGN = re.compile(
-    r" proto (?:2|9|kernel|ra)\b| table (?:255|local)\b|^(?:local|broadcast|multicast|anycast) "
-)
+# Routes that the kernel makes of router advertisements (9); the table of local addresses (255).
+_ROUTE_FOREIGN = re.compile(r" proto (?:9|ra)\b| table (?:255|local)\b|^(?:local|broadcast|multicast|anycast) ")
 _FLAGS = ("isolated", "hairpin", "learning", "guard", "root_block", "flood", "mcast_flood", "locked")
 _DETAILS = {
     "bridge": ("stp_state", "forward_delay", "ageing_time", "vlan_filtering", "priority"),

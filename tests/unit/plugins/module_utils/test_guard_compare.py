@@ -238,3 +238,78 @@ def test_next_hops_come_before_what_goes_by_them() -> None:
 
 def test_a_card_that_is_gone_is_not_made_up() -> None:
     assert _compare.creation("eth0", _link()) is None
+
+
+OF_ADDRESS = "192.0.2.0/24 dev eth0 proto 2 scope 253 src 192.0.2.20"
+
+
+def test_a_route_that_the_kernel_made_is_brought_back_and_never_taken_away() -> None:
+    """With it the way to every gateway is gone, and nothing but a new address would make it again."""
+    before = _state(routes={"4": [OF_ADDRESS, *ROUTES], "6": []})
+    assert _compare.differences(before, _state()) == [f"the route '{OF_ADDRESS}' is gone"]
+    assert _compare.route_lines(before, _state())["4"] == [f"route append {OF_ADDRESS}"]
+    assert _compare.differences(_state(), before) == []
+    assert _compare.route_lines(_state(), before)["4"] == []
+
+
+FRIENDS = "create friends hash:net family inet hashsize 1024 maxelem 65536 bucketsize 12 initval 0x1"
+SETS = f"{FRIENDS}\nadd friends 203.0.113.12\nadd friends 203.0.113.0/28\n"
+LEASED = "create banned hash:ip family inet hashsize 64 maxelem 65536 timeout 600\nadd banned 203.0.113.9 timeout 55\n"
+
+
+class Sets:
+    """The kernel's address lists: it takes the lines that ipset restore is given."""
+
+    def __init__(self, text: str) -> None:
+        self.sets = {name: [made, *members] for name, (made, members) in _compare.split_ipsets(text).items()}
+
+    def restore(self, text: str) -> None:
+        for line in text.splitlines():
+            verb, name, *rest = line.split(maxsplit=2)
+            if verb == "create":
+                assert name not in self.sets
+                self.sets[name] = rest
+            elif verb == "add":
+                self.sets[name] += rest
+            elif verb == "swap":
+                self.sets[name], self.sets[rest[0]] = self.sets[rest[0]], self.sets[name]
+            else:
+                assert verb == "destroy"
+                del self.sets[name]
+
+    @property
+    def text(self) -> str:
+        lines = []
+        for name, (made, *members) in self.sets.items():
+            lines += [f"create {name} {made}", *(f"add {name} {member}" for member in members)]
+        return "".join(f"{line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        f"{FRIENDS}\n",
+        f"{FRIENDS}\nadd friends 203.0.113.12\n",
+        f"{SETS}add friends 203.0.113.99\n",
+        SETS.replace("maxelem 65536", "maxelem 9"),
+        "",
+        f"create kvmnet-undo hash:net family inet6\nadd kvmnet-undo 2001:db8::1\n{FRIENDS}\n",
+    ],
+    ids=["emptied", "shortened", "longer", "made otherwise", "gone", "an undo was killed"],
+)
+def test_address_lists_are_filled_with_what_they_held(now: str) -> None:
+    kernel = Sets(now)
+    before, after = _state(ipsets=SETS), _state(ipsets=kernel.text)
+    assert _compare.differences(before, after) == ["the address list friends is another one"]
+    kernel.restore(_compare.ipset_text(SETS, kernel.text))
+    assert _compare.differences(before, _state(ipsets=kernel.text)) == []
+    assert set(kernel.sets) == {"friends"}
+    assert _compare.ipset_text(SETS, kernel.text) == ""
+
+
+def test_lists_that_grew_or_forget_are_no_other_ones() -> None:
+    grown = SETS.replace("hashsize 1024", "hashsize 4096").replace("initval 0x1", "initval 0x2")
+    turned = "\n".join([grown.splitlines()[0], *reversed(grown.splitlines()[1:])])
+    assert _compare.other_ipsets(SETS, turned) == []
+    assert _compare.other_ipsets(LEASED, LEASED.splitlines()[0]) == []
+    assert _compare.other_ipsets(LEASED, "") == ["banned"]

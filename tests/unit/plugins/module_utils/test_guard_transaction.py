@@ -346,3 +346,64 @@ def test_a_watcher_that_is_started_again_has_nothing_to_wait_for(
     transaction.arming(TOKEN).touch()
     assert _watch.watch(transaction) == 0
     assert sum(slept) == pytest.approx(_transaction.START_SECONDS, abs=0.1)
+
+
+def test_a_disk_without_room_for_a_word_is_no_reason_not_to_undo(
+    transaction: Transaction, candidate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(transaction, candidate)
+    _watch.apply(transaction, candidate, 0)
+    spare = transaction.directory / "spare"
+    assert spare.exists()
+    rooms = []
+
+    def full(*arguments: object, **more: object) -> None:
+        rooms.append(spare.exists())
+        raise OSError(28, "No space left on device")
+
+    transaction.report(TOKEN, "restoring", "a test says so")
+    monkeypatch.setattr(transaction, "report", full)
+    _watch.undo(transaction, "another reason")
+    assert rooms == [False, False]
+    assert files(tmp_path) == OLD
+    assert transaction.armed is None
+    report = _commit.result(TOKEN, confirm=False)
+    assert (report["state"], report["error"]) == ("restored", "a test says so")
+    assert "could not be written down" in report["left"][0]
+
+
+def test_a_file_that_could_not_be_put_back_is_named(
+    transaction: Transaction, candidate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(transaction, candidate)
+    _watch.apply(transaction, candidate, 0)
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_apply, "install_files", full)
+    _watch.undo(transaction, "a test says so")
+    assert f"{tmp_path}/etc/changed is not as it was" in transaction.last_report()["left"]
+    assert "[Errno 28] No space left on device" in transaction.last_report()["left"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_systemd_networkd_is_started_anew_where_it_does_not_answer(
+    transaction: Transaction, candidate: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    called = []
+
+    def run(argv: list[str], **more: object) -> str:
+        called.append(argv)
+        if broken and argv[0] == "networkctl":
+            raise ApplyError("it does not answer")
+        return ""
+
+    begin(transaction, candidate)
+    monkeypatch.setattr(_restore, "run", run)
+    restorer = _restore.Restorer(transaction)
+    restorer.before = {**NOTHING, "units": {"systemd-networkd.service": {"active": "active"}}}
+    restorer.networkd()
+    restart = [["systemctl", "restart", "systemd-networkd.service"]]
+    assert called == [["networkctl", "reload"], *(restart if broken else [])]
+    assert restorer.errors == (["it does not answer"] if broken else [])
