@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,6 @@ from pathlib import Path
 
 from machine import Machine, kill_controller
 
-_LIBRARIES = "usr/lib/*/faketime/libfaketime.so.1"
 # A room of its own that is soon full; what is written to these directories is written to it.
 _SMALL = """\
 mkdir /run/small
@@ -44,20 +45,17 @@ chmod +x /usr/local/sbin/networkctl
 _REPAIR = "rm /usr/local/sbin/networkctl"
 # The clock on the wall as the guard and all that it runs see it; that of the machine is everybody's.
 _CLOCK = """\
-base64 -d > /usr/local/lib/libfaketime.so.1 <<'END'
+base64 -d > /usr/local/lib/kvmnet-clock.so <<'END'
 {library}
 END
-echo +0 > /run/kvmnet-clock
+echo 0 > /run/kvmnet-clock
 mkdir -p /run/systemd/system/kvmnet-.service.d
-cat > /run/systemd/system/kvmnet-.service.d/clock.conf <<'END'
-[Service]
-Environment=LD_PRELOAD=/usr/local/lib/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=/run/kvmnet-clock FAKETIME_NO_CACHE=1
-Environment=FAKETIME_DONT_FAKE_MONOTONIC=1
-END
+printf '[Service]\nEnvironment=LD_PRELOAD=/usr/local/lib/kvmnet-clock.so\n' \
+    > /run/systemd/system/kvmnet-.service.d/clock.conf
 systemctl daemon-reload
 """
 _NO_CLOCK = """\
-rm -r /run/systemd/system/kvmnet-.service.d /run/kvmnet-clock /usr/local/lib/libfaketime.so.1
+rm -r /run/systemd/system/kvmnet-.service.d /run/kvmnet-clock /usr/local/lib/kvmnet-clock.so
 systemctl daemon-reload
 """
 _TIME = "systemd-run --quiet --wait --pipe --unit=kvmnet-time python3 -c 'import time; print(time.time())'"
@@ -127,10 +125,10 @@ def _full(size: str, names: str, at_once: bool) -> Accident:
 
 
 def _library() -> str:
-    found = next(Path("/").glob(_LIBRARIES), None)
-    if found is None:
-        raise RuntimeError("the Debian package libfaketime is not installed")
-    return base64.encodebytes(found.read_bytes()).decode("ascii")
+    source = Path(__file__).parent / "clock.c"
+    with tempfile.NamedTemporaryFile(suffix=".so") as built:
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", built.name, str(source)], check=True)
+        return base64.encodebytes(Path(built.name).read_bytes()).decode("ascii")
 
 
 def _jumped(hours: int) -> Accident:
@@ -138,11 +136,11 @@ def _jumped(hours: int) -> Accident:
         machine.inside(_CLOCK.format(library=_library()))
 
     def happen(machine: Machine) -> None:
-        machine.inside(f"echo {hours:+d}h > /run/kvmnet-clock")
+        machine.inside(f"echo {hours * _HOUR} > /run/kvmnet-clock")
         shown = float(machine.inside(_TIME)) - time.time()
         if abs(shown - hours * _HOUR) > _HOUR / 10:
             raise RuntimeError(f"the clock did not jump: it is {shown:.0f} s off")
-        if not any(machine.maps(number, "libfaketime") for number in machine.processes(WATCHER)):
+        if not any(machine.maps(number, "kvmnet-clock") for number in machine.processes(WATCHER)):
             raise RuntimeError("the watcher does not see the clock that jumped")
 
     def mend(machine: Machine) -> None:

@@ -44,8 +44,9 @@ if command -v ipset >/dev/null; then
     ipset save | sed -E 's/initval 0x[0-9a-f]+//' | sort
 fi
 
+# The kernel draws that key at each boot.
 layer settings
-sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6|bridge)\.' | sort
+sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6|bridge)\.' | grep -v fastopen_key | sort
 
 layer units
 systemctl list-unit-files --no-legend --no-pager --state=enabled,disabled,masked --type=service,socket |

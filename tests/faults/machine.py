@@ -65,6 +65,7 @@ class Machine:
         self.namespace = f"kvmnet-{name}"
         self.disk = LAB / "machines" / name / "upper"
         self._first = 0
+        self._old_notes: set[str] = set()
 
     def _as_root(self, argv: list[str]) -> list[str]:
         return argv if os.geteuid() == 0 else ["sudo", "-n", *argv]
@@ -133,6 +134,25 @@ class Machine:
     def armed(self) -> bool:
         """Whether a change is on its way."""
         return self.has("armed")
+
+    @property
+    def arming(self) -> bool:
+        """Whether a change is about to begin; what somebody who was killed has left behind does not count."""
+        return bool(self._notes() - self._old_notes)
+
+    def forget(self) -> None:
+        """Take what there is now for left behind."""
+        self._old_notes = self._notes()
+
+    def _notes(self) -> set[str]:
+        names: list[str] = []
+        if os.geteuid() != 0:
+            argv = self._as_root(["ls", str(self._place(_GUARD))])
+            names = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
+        else:
+            with contextlib.suppress(OSError):
+                names = os.listdir(self._place(_GUARD))
+        return {name for name in names if name.startswith("arming-")}
 
     def says(self, state: str) -> bool:
         """Whether the guard's last word is this one."""

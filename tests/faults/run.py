@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make mistakes and accidents happen in the lab, and print how the host came out of each of them.
 
-Usage: python tests/faults/run.py [--only EXPRESSION] [--count N]; `make faults` builds the lab before and removes it after.
+Usage: python tests/faults/run.py [--only EXPRESSION] [--count N]
+
+`make faults` builds the lab before and removes it after.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 def _is_quiet(machine: Machine) -> bool:
     """Whether nothing of a change is under way: not for a moment between two of its programs either."""
     for _turn in range(5):
-        if machine.armed or machine.has("arming-*") or any(machine.processes(MODULE)):
+        if machine.armed or machine.arming or any(machine.processes(MODULE)):
             return False
         time.sleep(0.3)
     return True
@@ -108,6 +110,7 @@ def suffer(machine: Machine, fault: Fault, before: State, changed: State | None 
     started = time.monotonic()
     clock = Clock(machine)
     clock.start()
+    machine.forget()
     running = machine.start_change({**fault.variables, "fault_timeout": WINDOW}, fault.outside)
     hit = ""
     try:

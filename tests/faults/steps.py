@@ -25,8 +25,8 @@ def _undoing(machine: Machine) -> bool:
 
 # In the order in which they come; each one holds on until a later one takes its place.
 _SEEN: dict[str, Callable[[Machine], bool]] = {
-    "arming": lambda machine: machine.has("arming-*"),
-    "saved": lambda machine: machine.has("transaction/about.json") and not machine.armed and machine.has("arming-*"),
+    "arming": lambda machine: machine.arming,
+    "saved": lambda machine: machine.has("transaction/about.json") and not machine.armed and machine.arming,
     "armed": lambda machine: machine.armed,
     "begun": lambda machine: machine.armed and machine.has("transaction/applier"),
     "files": lambda machine: machine.armed and machine.exists(_NEW_FILE),

@@ -327,8 +327,7 @@ def start(candidate: Candidate, token: str, peer: str | None, timeout: int) -> N
     candidate.save(COMMITTING)
     transaction = Transaction()
     program = [sys.executable, str(PROGRAM)]
-    arming = transaction.arming(token)
-    _apply.write_file(arming, b"", 0o600)
+    arming = transaction.announce(token)
     watch = ("Restart=on-failure", "RestartSec=200ms", "StartLimitIntervalSec=0", "OOMScoreAdjust=-900")
     stoppost = f"ExecStopPost={sys.executable} {PROGRAM} stoppost"
     try:

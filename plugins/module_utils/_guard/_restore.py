@@ -270,11 +270,17 @@ class Restorer:
         """Put links, addresses, routes, rules, settings and units back until they stay, and return what does not."""
         left: list[str] = []
         quiet = False
-        for turn in range(_PASSES):
-            now = read_state(self.before["units"])
+        for turn in range(_PASSES + 1):
+            try:
+                now = read_state(self.before["units"])
+            except ApplyError as error:
+                # A host that is short of something now may not be in a moment.
+                left, quiet = [str(error)], False
+                time.sleep(_PAUSE)
+                continue
             left = _compare.differences(self.before, now, self.made)
-            if not left and quiet:
-                return []
+            if turn == _PASSES or (not left and quiet):
+                break
             quiet = not left
             if left:
                 self._pass(now)
@@ -282,20 +288,20 @@ class Restorer:
                 # It holds on to what it was told last.
                 self._try(self._reconfigure, now)
             time.sleep(_PAUSE)
-        return _compare.differences(self.before, read_state(self.before["units"]), self.made)
+        return left
 
     def _pass(self, now: dict[str, Any]) -> None:
         create, change = _compare.link_lines(self.before, now, self.made)
         for line in create:
             # One that fails would take the rest of a batch with it.
             self._try(run, ["ip", *line.split()])
-        self._batch([], change)
-        self._batch([], _compare.address_lines(self.before, now))
+        self._try(self._batch, [], change)
+        self._try(self._batch, [], _compare.address_lines(self.before, now))
         self._try(self._sysctls, now)
         for version, lines in _compare.route_lines(self.before, now).items():
-            self._batch([f"-{version}"], lines)
+            self._try(self._batch, [f"-{version}"], lines)
         for version, lines in _compare.rule_lines(self.before, now).items():
-            self._batch([f"-{version}"], lines)
+            self._try(self._batch, [f"-{version}"], lines)
         self._units(now)
         self._rules()
 

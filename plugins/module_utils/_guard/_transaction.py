@@ -72,14 +72,28 @@ class Transaction:
         except FileNotFoundError:
             return None
 
-    def arming(self, token: str) -> Path:
-        """Return the file that is there while a change is about to be armed."""
-        return self.state / f"arming-{token}"
-
     @property
     def about_to_arm(self) -> bool:
         """Whether somebody is about to arm a change."""
-        return any(self.state.glob("arming-*"))
+        return any(self._is_fresh(path) for path in self.state.glob("arming-*"))
+
+    def announce(self, token: str) -> Path:
+        """Note that a change is about to be armed, and return the file that says so; it ends with that."""
+        for path in self.state.glob("arming-*"):
+            # Who was killed could not take it away.
+            if not self._is_fresh(path):
+                path.unlink(missing_ok=True)
+        path = self.state / f"arming-{token}"
+        _apply.write_file(path, f"{now()}\n".encode(), 0o600)
+        return path
+
+    @staticmethod
+    def _is_fresh(path: Path) -> bool:
+        try:
+            # One from before the boot may be in the future.
+            return abs(now() - float(path.read_text(encoding="ascii"))) < 2 * START_SECONDS
+        except (OSError, ValueError):
+            return False
 
     def about(self) -> dict[str, Any]:
         """Return who began the change, when, and how long it may go unconfirmed."""

@@ -343,9 +343,21 @@ def test_a_watcher_that_is_started_again_has_nothing_to_wait_for(
     monkeypatch.setattr(time, "sleep", sleep)
     assert _watch.watch(transaction) == 0
     assert not slept
-    transaction.arming(TOKEN).touch()
+    transaction.announce(TOKEN)
     assert _watch.watch(transaction) == 0
     assert sum(slept) == pytest.approx(_transaction.START_SECONDS, abs=0.1)
+
+
+@pytest.mark.parametrize("passed", [3600.0, -900.0], ids=["an hour ago", "before the boot"])
+def test_who_was_killed_before_arming_keeps_nobody_waiting(
+    transaction: Transaction, clock: Clock, passed: float
+) -> None:
+    note = transaction.announce("deadbeef")
+    assert transaction.about_to_arm
+    clock.seconds += passed
+    assert not transaction.about_to_arm
+    assert transaction.announce(TOKEN).exists()
+    assert not note.exists()
 
 
 def test_a_disk_without_room_for_a_word_is_no_reason_not_to_undo(
@@ -407,3 +419,22 @@ def test_systemd_networkd_is_started_anew_where_it_does_not_answer(
     restart = [["systemctl", "restart", "systemd-networkd.service"]]
     assert called == [["networkctl", "reload"], *(restart if broken else [])]
     assert restorer.errors == (["it does not answer"] if broken else [])
+
+
+def test_a_state_that_cannot_be_read_for_a_moment_is_read_again(
+    transaction: Transaction, candidate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(transaction, candidate)
+    _watch.apply(transaction, candidate, 0)
+    answers: list[Any] = [ApplyError("no memory"), ApplyError("no memory"), NOTHING, ApplyError("no memory")]
+
+    def read_state(units: object) -> dict[str, Any]:
+        answer = answers.pop(0) if answers else NOTHING
+        if isinstance(answer, ApplyError):
+            raise answer
+        return dict(answer)
+
+    monkeypatch.setattr(_restore, "read_state", read_state)
+    _watch.undo(transaction, "a test says so")
+    assert transaction.last_report()["left"] == []
+    assert files(tmp_path) == OLD
