@@ -121,10 +121,8 @@ def _check_python(python: str, mount: _mounts.Mount | None) -> list[Problem]:
 def _check_disks(state: Disk, etc: Disk, needs: Needs) -> list[Problem]:
     problems = []
     if state.memory is not None:
-        kind = state.memory.kind
-        allowed = (
-            f"a directory on a disk: {state.memory.point} is in memory ({kind}), so a power cut would take the undo"
-        )
+        where = f"{state.memory.point}, which is in memory ({state.memory.kind})"
+        allowed = f"a directory on a disk: a power cut would take the undo from {where}"
         problems.append(Problem("host", None, "state", state.path, allowed))
     together = state.number == etc.number
     wanted = {"state": needs.state, "etc": needs.etc}

@@ -32,7 +32,6 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._exchange impor
     put_in_place,
     rename_exchange,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._fingerprint import fingerprint
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import (
     clear_going,
     firewall_inverse,
@@ -41,6 +40,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall impor
     step_shorewall,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import fingerprint, new_directories
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._units import unit_inverse
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
         path: fingerprint(content_path(directory, path), entry["mode"]) if entry["state"] == "present" else None
         for path, entry in index["entries"].items()
     }
+    made = new_directories(index)
     for path in index["entries"]:
         live = Path(path)
         if live.is_file():
@@ -153,11 +154,13 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
     if interrupted is not None:
         entries |= interrupted["entries"]
         after = interrupted.get("after", {}) | after
+        made = sorted({*made, *interrupted.get("directories", ())}, reverse=True)
         shutil.copytree(final / "files", target / "files", dirs_exist_ok=True)
         steps = join_steps(interrupted["steps"], steps)
     # What runs first ran before the files that it needs could go.
     redo = [step for step in index["steps"] if not runs_first(step, index["entries"])]
-    inverse = {"run_id": index["run_id"], "entries": entries, "steps": steps, "redo": redo, "after": after}
+    about = {"run_id": index["run_id"], "after": after, "directories": made}
+    inverse = {**about, "entries": entries, "steps": steps, "redo": redo}
     write_json(target / "index.json", inverse)
     os.sync()
     if interrupted is None:

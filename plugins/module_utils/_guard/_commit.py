@@ -27,11 +27,11 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _compare,
     _departure,
     _exchange,
-    _fingerprint,
     _firewall,
     _restore,
     _run,
     _snapshot,
+    _traces,
     _transaction,
     _units,
     _watch,
@@ -56,7 +56,7 @@ COMMITTING = ROOT / "committing"
 APPLY_DELAY = 0.5
 REFUSING = ("DROP", "REJECT")
 _PARTS = (
-    *(_run, _units, _departure, _exchange, _fingerprint, _firewall, _apply, _snapshot, _compare, _transaction),
+    *(_run, _units, _departure, _exchange, _traces, _firewall, _apply, _snapshot, _compare, _transaction),
     *(_restore, _watch),
 )
 PROGRAM = _apply.STATE / "guard.pyz"

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._fingerprint import fingerprint
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import fingerprint
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 _LINK_ORDER = 35
+# After everything that may need what is in them.
+_DIRECTORY_ORDER = 95
 
 
 def open_previous() -> Candidate | None:
@@ -29,6 +31,10 @@ def open_previous() -> Candidate | None:
     if gone:
         # systemd-networkd keeps a link whose file goes.
         candidate.step("ip", "ip", _LINK_ORDER, lines=[f"link delete dev {name}" for name in gone])
+    made = [path for path in index.get("directories", ()) if Path(path).is_dir()]
+    if made:
+        argv = ["rmdir", "--ignore-fail-on-non-empty", *made]
+        candidate.step("command", "remove empty directories", _DIRECTORY_ORDER, argv=argv, undo=[])
     return candidate
 
 

@@ -27,6 +27,7 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot import read_state
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import new_directories
 
 # What may be at work when a change is applied; after that it counts as hanging.
 APPLY_SECONDS = 120
@@ -150,7 +151,7 @@ class Transaction:
             if Path(file).is_file():
                 shutil.copy2(file, self.directory / f"file-{number}")
         _apply.write_json(
-            self.directory / "about.json", about | {"made": _made(index), "directories": _directories(index)}
+            self.directory / "about.json", about | {"made": _made(index), "directories": new_directories(index)}
         )
         # Putting files back takes room that a full disk has not.
         old = sum(path.stat().st_size for path in self.undo.rglob("*") if path.is_file())
@@ -243,17 +244,6 @@ class Transaction:
         os.sync()
         shutil.rmtree(self.undo, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _directories(index: dict[str, Any]) -> list[str]:
-    """Return the directories that the change makes, inner ones first."""
-    wanted = {
-        parent
-        for path, entry in index["entries"].items()
-        if entry["state"] == "present"
-        for parent in Path(path).parents
-    }
-    return sorted((str(path) for path in wanted if not path.exists()), reverse=True)
 
 
 def _made(index: dict[str, Any]) -> list[str]:

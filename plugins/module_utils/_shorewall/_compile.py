@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._fingerprint import stamp_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall import has_chain, rules_mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import stamp_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall import _ipsets, _twin, _verified
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import (
     Document,

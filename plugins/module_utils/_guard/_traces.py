@@ -5,13 +5,14 @@
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
 #
 # Part of the program that is installed on the host, so it imports the standard library only.
-"""What tells a file from one that somebody has changed since."""
+"""What a change leaves behind, by which it is known later: files as it made them, directories that were not there."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 _STAMP = re.compile(rb"(?m)^# configuration ([0-9a-f]{64})\n\Z")
 
@@ -35,3 +36,14 @@ def fingerprint(path: Path, mode: int | None = None) -> str | None:
     # The same configuration compiled again is the same firewall.
     told = stamp_of(content) or hashlib.sha256(content).hexdigest()
     return f"{path.stat().st_mode & 0o7777 if mode is None else mode:04o} {told}"
+
+
+def new_directories(index: dict[str, Any]) -> list[str]:
+    """Return the directories that a change makes, inner ones first."""
+    wanted = {
+        parent
+        for path, entry in index["entries"].items()
+        if entry["state"] == "present"
+        for parent in Path(path).parents
+    }
+    return sorted((str(path) for path in wanted if not path.exists()), reverse=True)
