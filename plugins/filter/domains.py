@@ -69,7 +69,8 @@ def domains(
         first, *further = cards([record])
         nics = [_nic(first, options), *(_nic(card, dict(card["options"])) for card in further)]
         for card, nic in zip(further, nics[1:], strict=True):
-            nic |= {"lease": True} if _serves_leases(card, networks or []) else {}
+            if _serves_leases(card, networks or []):
+                nic |= {"lease": True, **({"address": card["address"]} if card["address"] else {})}
         derived: dict[str, Any] = {
             "source": record["source"],
             "name": record["name"],

@@ -144,7 +144,7 @@ DEVICES = r"""      disks:
             default: false
           address:
             description:
-              - The address of IPv4 for O(guests[].nics[].anti_spoofing).
+              - The address of IPv4 for O(guests[].nics[].anti_spoofing) and O(guests[].nics[].lease).
             type: str
           lease:
             description:

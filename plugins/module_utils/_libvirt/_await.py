@@ -93,15 +93,12 @@ class Waiter:
         return None
 
     def _lacks_lease(self, guest: Guest, leases: Mapping[str, Lease]) -> str | None:
-        nics, address = guest.given.get("nics"), guest.run["address"]
-        if not nics:
-            return None
         before = self._before if guest.name in self._fresh else None
-        for number in (0, *guest.run["leases"]):
-            nic, wanted = nics[number], None if number else address
-            lease = has_lease(nic["mac"], leases, before, self._probe.now())
-            if lease is None or wanted not in (None, lease.address):
-                return hangs_at(nic["tap"], nic["mac"], wanted, lease, self._probe)
+        taps = {nic["mac"]: nic["tap"] for nic in guest.given.get("nics", [])}
+        for number, (mac, address) in enumerate(guest.run["leases"]):
+            lease = has_lease(mac, leases, before, self._probe.now())
+            if lease is None or address not in (None, lease.address):
+                return hangs_at(taps[mac], mac, address, lease, self._probe)
             if number == 0:
                 self.addresses[guest.name] = lease.address
         return None

@@ -138,6 +138,13 @@ def _spell(given: dict[str, Any], name: str, settings: Settings) -> dict[str, in
     return sizes
 
 
+def _leases(entry: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Return the cards that can be waited for, each with the address that it is to have: the first, and who says so."""
+    nics = [nic for nic in entry.get("nics", []) if nic.get("mac")]
+    found = [(str(nic["mac"]).lower(), nic.get("address")) for nic in nics[1:] if nic.get("lease")]
+    return [(str(nic["mac"]).lower(), entry.get("address")) for nic in nics[:1]] + found
+
+
 def normalise(row: Entry, images: Mapping[str, Image], settings: Settings) -> Guest:
     """Return the guest that an entry describes."""
     entry = row.values
@@ -203,8 +210,7 @@ def normalise(row: Entry, images: Mapping[str, Image], settings: Settings) -> Gu
         "wait_for": entry.get("wait_for", []),
         "wait_timeout": entry.get("wait_timeout", settings.wait_timeout),
         "address": entry.get("address"),
-        # Beside the first card's
-        "leases": [number for number, nic in enumerate(entry.get("nics", [])) if number and nic.get("lease")],
+        "leases": _leases(entry),
         "restart": entry.get("restart", settings.restart),
         "stop_timeout": entry.get("stop_timeout", settings.stop_timeout),
         "on_timeout": entry.get("on_timeout", settings.on_timeout),

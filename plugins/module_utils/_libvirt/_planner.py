@@ -236,8 +236,8 @@ class Planner:
             options = {name: (_read(BY_NAME[name], live), values.get(name)) for name in step.pending}
             if "name" in options:
                 options["name"] = (domain.name, guest.name)
-            if "address" in options:
-                options["address"] = (step.address, guest.run["address"])
+            if step.moved is not None and "address" in options:
+                options["address"] = step.moved
             step.changes.append(Change("change", "guest", guest.name, brief(options), "by a restart"))
             step.pending = []
         elif later:
@@ -264,18 +264,17 @@ class Planner:
         """Find what the guest will be at its next boot and is not now, whoever asked for it and when."""
         if live is None:
             return
-        step.address = self._address(guest)
+        found = [(self._addresses(mac), wanted) for mac, wanted in guest.run["leases"]]
+        step.address = found[0][0] if found else None
         step.unproven = guest.name in self._starting
         # A guest that runs keeps the address it has until it asks again, whatever the reservation says now
-        moved = guest.run["address"] not in (None, step.address) and "lease" in guest.run["wait_for"]
-        if moved and not step.unproven:
+        moved = ((have, want) for have, want in found if want not in (None, have))
+        if "lease" in guest.run["wait_for"] and not step.unproven:
+            step.moved = next(moved, None)
+        if step.moved is not None:
             step.pending.append("address")
         step.pending += [row.name for row in ROWS if row.name in values and _is_pending(row, live, root)]
         step.pending = [name for name in step.pending if not _goes_along(guest, name, step.pending)]
-
-    def _address(self, guest: Guest) -> str | None:
-        nics = guest.given.get("nics", [])
-        return self._addresses(nics[0]["mac"]) if nics else None
 
     def _live_metadata(self, step: Step, root: Element, live: Element, now: Mapping[str, Any]) -> None:
         for kind in ("title", "description"):

@@ -42,6 +42,7 @@ class Step:
     Args:
         name: the guest's.
         rename: the domain's, where it is to become the guest's.
+        moved: the address that it has and the one that it is to have, where a reservation says another one.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Step:
     running: bool = False
     unproven: bool = False
     address: str | None = None
+    moved: tuple[str | None, str] | None = None
     undefine: bool = False
     keep_nvram: bool = True
     remove: list[str] = field(default_factory=list)

@@ -134,3 +134,18 @@ def test_a_further_card_can_be_waited_for(host, guest):
         file.write("0 52:54:00:00:07:09 192.0.2.9 * *\n")
     assert host.converge(guest("web", nics=nics, wait_for=["lease"])).failures == {}
     assert lines(host.converge(guest("web", nics=nics, wait_for=["lease"]))) == []
+
+
+def test_a_further_card_whose_address_moved_waits_for_a_restart(host, guest):
+    def web(address):
+        second = {"mac": "52:54:00:00:07:09", "tap": "tap-more", "lease": True, "address": address}
+        return guest("web", nics=[*guest("web")["nics"], second], wait_for=["lease"])
+
+    with host.leases.open("a") as file:
+        file.write("0 52:54:00:00:07:09 192.0.2.9 * *\n")
+    assert host.converge(web("192.0.2.9")).failures == {}
+    assert host.converge(web("192.0.2.9")).steps[0].pending == []
+    outcome = host.converge(web("192.0.2.10"))
+    assert (lines(outcome), outcome.steps[0].pending) == ([], ["address"])
+    outcome = host.converge(web("192.0.2.10"), restart="if_needed", apply=False)
+    assert lines(outcome) == ["~ guest web: change, by a restart", "    address: 192.0.2.9 -> 192.0.2.10"]
