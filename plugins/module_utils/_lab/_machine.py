@@ -92,6 +92,10 @@ class Machine:
         }
         for path, content in files.items():
             self._put(image, path, content)
+        for path in spec["removed"]:
+            self._parents(image, path)
+            # What the overlay takes for a file that was deleted
+            os.mknod(self.upper / path.lstrip("/"), stat.S_IFCHR, os.makedev(0, 0))
         self._put(image, "/home/admin/.ssh/authorized_keys", f"{public_key}\n")
         for path in ("home/admin/.ssh", "home/admin/.ssh/authorized_keys"):
             os.chown(self.upper / path, ADMIN_ID, ADMIN_ID)

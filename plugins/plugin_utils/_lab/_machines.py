@@ -16,6 +16,16 @@ from ansible_collections.ursa.kvmnet.plugins.plugin_utils._lab._hosts import Hos
 IMAGES_DIR = "/srv/kvmnet/images"
 # What a fresh installation has beside what was asked for
 SUITES = {"bookworm": [], "trixie": ["linux-sysctl-defaults"]}
+# By what a host's network is set up at its installation, and the packages of that
+NETWORKS = {"networkd": [], "ifupdown": ["ifupdown", "isc-dhcp-client"]}
+# What makes systemd-networkd start at boot, which Debian's installer does not
+_NETWORKD_ENABLED = (
+    "dbus-org.freedesktop.network1.service",
+    "multi-user.target.wants/systemd-networkd.service",
+    "network-online.target.wants/systemd-networkd-wait-online.service",
+    "sockets.target.wants/systemd-networkd.socket",
+    "sysinit.target.wants/systemd-network-generator.service",
+)
 # Debian with cloud-init takes a minute without hardware virtualisation, and several on a busy machine
 EMULATED_WAIT = 600
 # Guest images that the lab can make, and how a host names them
@@ -37,8 +47,11 @@ def machine(host: Host, dns: IPv4Address, settings: Mapping[str, Any]) -> dict[s
     bare = bool(host.vars.get("lab_bare"))
     packages = list(settings["packages_base"]) + ([] if bare else list(settings["packages"]))
     packages += SUITES.get(suite, [])
-    packages += list(host.vars.get("lab_packages_extra") or [])
+    network = str(host.vars.get("lab_network") or "networkd")
+    packages += NETWORKS.get(network, []) + list(host.vars.get("lab_packages_extra") or [])
     images = guest_images(host)
+    ifupdown = network == "ifupdown"
+    files = (_interfaces_file if ifupdown else _network_files)(list(host.ports.values()), dns)
     return {
         "name": host.name,
         "suite": suite,
@@ -49,7 +62,8 @@ def machine(host: Host, dns: IPv4Address, settings: Mapping[str, Any]) -> dict[s
             {"name": p.interface, "wire": p.wire, "mac": p.mac, "addresses": [], "plugged": p.plugged}
             for p in sorted(host.ports.values(), key=lambda p: p.interface)
         ],
-        "files": _network_files(list(host.ports.values()), dns),
+        "files": files,
+        "removed": [f"/etc/systemd/system/{name}" for name in _NETWORKD_ENABLED] if ifupdown else [],
         "guest_images": sorted(set(images.values())),
         "host_vars": _host_vars(host, images, settings),
         "users": _users(host),
@@ -60,6 +74,9 @@ def wrong_choices(host: Host) -> list[str]:
     """Values of the lab's own variables that it does not know."""
     suite = str(host.vars.get("lab_suite") or "bookworm")
     found = [] if suite in SUITES else [f"{host.name}: lab_suite: {suite!r} is wrong; allowed: {', '.join(SUITES)}"]
+    network = str(host.vars.get("lab_network") or "networkd")
+    if network not in NETWORKS:
+        found.append(f"{host.name}: lab_network: {network!r} is wrong; allowed: {', '.join(NETWORKS)}")
     for name, image in (host.vars.get("lab_images") or {}).items():
         if image not in GUEST_IMAGES:
             found.append(f"{host.name}: lab_images.{name}: {image!r} is wrong; allowed: {', '.join(GUEST_IMAGES)}")
@@ -94,10 +111,31 @@ def _users(host: Host) -> list[dict[str, Any]]:
     return users or [{"name": "admin"}]
 
 
+def _first_way(ports: Sequence[Port]) -> Port | None:
+    """The card with the default route."""
+    ways = [p for p in ports if p.gateways or p.dhcp]
+    return next((p for p in ways if p.primary), ways[0] if ways else None)
+
+
+def _interfaces_file(ports: Sequence[Port], dns: IPv4Address) -> dict[str, str]:
+    """ifupdown's file as Debian's installer writes it."""
+    first = _first_way(ports)
+    lines = ["# Written at installation", "source /etc/network/interfaces.d/*", "", "auto lo", "iface lo inet loopback"]
+    for port in ports:
+        if not port.boot and not port.dhcp:
+            continue
+        method = "dhcp" if port.dhcp else "static"
+        lines += ["", f"auto {port.interface}", f"iface {port.interface} inet {method}"]
+        lines += [] if port.dhcp else [f"\taddress {address}" for address in port.boot[:1]]
+        if port is first and not port.dhcp:
+            lines += [f"\tgateway {min(port.gateways, key=lambda g: not g.primary).address}"]
+    resolved = f"[Resolve]\nDNS={dns}\n"
+    return {"/etc/network/interfaces": "\n".join([*lines, ""]), "/etc/systemd/resolved.conf.d/lab.conf": resolved}
+
+
 def _network_files(ports: Sequence[Port], dns: IPv4Address) -> dict[str, str]:
     """systemd-networkd files as a fresh installation would have them: one default route, in the main table."""
-    ways = [p for p in ports if p.gateways or p.dhcp]
-    first = next((p for p in ways if p.primary), ways[0] if ways else None)
+    first = _first_way(ports)
     ways6 = [p for p in ports if p.addresses6 and any(g.address6 for g in p.gateways)]
     first6 = next((p for p in ways6 if p.primary), ways6[0] if ways6 else None)
     files = {}
