@@ -16,8 +16,12 @@ description:
     there after a reboot. The result is compared with the kernel, so what somebody changed by hand is seen and repaired.
   - A file that does not change is never rewritten, because networkd drops an interface's addresses, and the kernel with
     them the routes of all providers, when it reads such a file again.
-  - An interface that ifupdown, NetworkManager or another file of networkd configures is refused, naming the file and
-    the line.
+  - A managed uplink that ifupdown configures is taken over. Its stanzas in C(/etc/network/interfaces) are commented
+    out, all else there stays as it was, a DHCP client that runs for it ends without giving its lease back, and undoing
+    the commit undoes this too. Its C(up) and C(down) commands run no more, which is said in a warning. A stanza that
+    does what C(systemd-networkd) would not do in its place, such as C(wpa-ssid), is refused, naming the file and the
+    line.
+  - Any other interface that ifupdown, NetworkManager or another file of networkd configures is refused in the same way.
 extends_documentation_fragment:
   - ursa.kvmnet.attributes
   - ursa.kvmnet.attributes.actiongroup
@@ -330,7 +334,7 @@ def converge(module: AnsibleModule) -> None:
     if params["foreign"]:
         _settings.plan_foreign(_system.read_foreign(), host, out)
     candidate = Candidate.begin(params["run_id"], params["stage"])
-    _system.stage(candidate, out)
+    _system.stage(candidate, out, host.ifupdown)
     candidate.finish(module.check_mode)
     for warning in out.warnings:
         module.warn(warning)

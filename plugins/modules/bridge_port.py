@@ -15,6 +15,8 @@ description:
     made, or an interface that the host has.
   - All of it is written for C(systemd-networkd), as files C(50-kvmnet-*) in C(/etc/systemd/network), so that it is
     there after a reboot. The result is compared with the kernel, so what somebody changed by hand is seen and repaired.
+  - An interface that ifupdown configures is taken over, as the module M(ursa.kvmnet.bridge) does with an uplink. One of
+    NetworkManager is refused, naming the file and the line.
   - A tap can be used by libvirt as C(<interface type='ethernet'>) with C(<target managed='no'/>).
 extends_documentation_fragment:
   - ursa.kvmnet.attributes
@@ -232,7 +234,7 @@ def converge(module: AnsibleModule) -> None:
     )
     if out.problems:
         module.fail_json(**report(out.problems))
-    _system.stage(candidate, out)
+    _system.stage(candidate, out, host.ifupdown)
     candidate.finish(module.check_mode)
     for warning in out.warnings:
         module.warn(warning)

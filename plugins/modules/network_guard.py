@@ -187,7 +187,7 @@ seconds:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _ability, _commit, _input, _previous
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _ability, _commit, _input, _login, _previous
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, report
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._compile import ensure_compiled
@@ -221,13 +221,13 @@ def open_candidate(module: AnsibleModule) -> Candidate:
 def check_connection(module: AnsibleModule, candidate: Candidate) -> None:
     """Refuse what would cut the controller off, before anything is touched."""
     params = module.params
-    login = _commit.read_login(params["login"] or "")
+    login = _login.read_login(params["login"] or "")
     if candidate.empty or login is None:
         return
     refused = _commit.check_admitted(login.client, params["admit"]) if params["admit"] else None
     problems = [refused] if refused else []
     if params["precheck"]:
-        problems += _commit.check_login(candidate, login, params["connect"])
+        problems += _login.check_login(candidate, login, params["connect"])
     if problems:
         module.fail_json(**report(problems))
 

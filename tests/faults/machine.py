@@ -206,6 +206,7 @@ class Machine:
     ) -> subprocess.Popen[str]:
         """Begin a change, from the wire or from outside."""
         defaults = {
+            "fault_host": self.name,
             "fault_roles": [],
             "fault_files": [],
             "fault_commands": [],

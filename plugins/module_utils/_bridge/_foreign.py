@@ -13,24 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._ifupdown import stanzas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import Link
 
-# Words that end a stanza of /etc/network/interfaces.
-_STANZAS = (
-    "iface",
-    "auto",
-    "mapping",
-    "source",
-    "source-directory",
-    "no-auto-down",
-    "no-scripts",
-    "template",
-    "rename",
-)
 _YES = ("1", "yes", "y", "true", "t", "on")
 
 
@@ -53,40 +42,14 @@ class Claim:
 def parse_ifupdown(path: str, text: str) -> list[Claim]:
     """Read one file of ifupdown; a stanza that only brings an interface up ("manual") claims nothing."""
     claims = []
-    stanza: list[tuple[int, list[str]]] = []
-
-    def close() -> None:
-        if not stanza:
-            return
-        number, words = stanza[0]
-        if len(words) < 4 or words[3] == "loopback":
-            return
-        options = {option[0]: (at, option) for at, option in stanza[1:]}
-        if words[3] == "manual" and "bridge_ports" not in options:
-            return
-        at, said = options.get("gateway", (number, words))
-        leads_out = words[2] == "inet" and ("gateway" in options or words[3] == "dhcp")
-        claims.append(
-            Claim(
-                "ifupdown",
-                path,
-                at if leads_out else number,
-                " ".join(said if leads_out else words),
-                words[1],
-                leads_out,
-            )
-        )
-
-    for number, raw in enumerate(text.splitlines(), 1):
-        words = raw.split()
-        if not words or words[0].startswith("#"):
+    for stanza in stanzas(path, text):
+        method = stanza.words[3]
+        if method == "loopback" or (method == "manual" and stanza.first("bridge_ports") is None):
             continue
-        if words[0] in _STANZAS or words[0].startswith("allow-"):
-            close()
-            stanza = [(number, words)] if words[0] == "iface" else []
-        elif stanza:
-            stanza.append((number, words))
-    close()
+        gateway = stanza.first("gateway")
+        leads_out = stanza.words[2] == "inet" and (gateway is not None or method == "dhcp")
+        line, said = gateway if gateway and leads_out else (stanza.line, stanza.words)
+        claims.append(Claim("ifupdown", path, line, " ".join(said), stanza.words[1], leads_out))
     return claims
 
 

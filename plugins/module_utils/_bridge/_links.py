@@ -25,6 +25,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._uplinks impor
     refuse_default_routes,
     reload_firewall,
     settle,
+    with_name_servers,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> 
             plan_no_bridge(bridge.name, host, out)
         elif bridge.name in uplinks:
             carriers.add(bridge.name)
-            if plan_bridge(with_uplink(bridge, uplinks[bridge.name], host), host, out):
+            if plan_bridge(with_uplink(bridge, with_name_servers(uplinks[bridge.name], host, out), host), host, out):
                 settle(out, bridge.name)
                 reload_firewall(host, out)
         else:

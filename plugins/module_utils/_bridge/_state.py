@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import networkd_claim, visible
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._ifupdown import (
+    Ifupdown,
+    Running,
+    give_back_argv,
+    lost_commands,
+    release_argv,
+    stanzas,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
 if TYPE_CHECKING:
@@ -26,10 +34,12 @@ if TYPE_CHECKING:
 # systemd-networkd makes the links (30); what it leaves undone and what must be done when the commit returns follows.
 ORDER_UNIT = 26
 ORDER_REMAKE = 28
+ORDER_RELEASE = 29
 ORDER_NETWORKD = 30
 ORDER_LINK = 31
 ORDER_SETTLE = 32
 ORDER_RESTART = 33
+ORDER_GIVE_BACK = 34
 ORDER_IP = 35
 
 NETWORKD_UNIT = "systemd-networkd.service"
@@ -44,6 +54,7 @@ class Host:
     # Files of systemd-networkd from all its directories, and what ifupdown and NetworkManager configure.
     files: dict[str, str] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
+    ifupdown: Ifupdown = field(default_factory=Ifupdown)
     version: int = 252
     enabled: bool = True
     firewalls: tuple[Family, ...] = ()
@@ -59,6 +70,8 @@ class Outcome:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     files: dict[str, str | None] = field(default_factory=dict)
+    # Interfaces that are ifupdown's no longer.
+    taken: list[str] = field(default_factory=list)
     steps: list[tuple[str, str, int, dict[str, Any]]] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
     _links: list[str] = field(default_factory=list)
@@ -109,13 +122,46 @@ class Outcome:
         return self
 
     def claimed(self, host: Host, where: Place, key: str, name: str, passive: bool = False) -> None:
-        """Refuse to configure a link that somebody else configures."""
-        claim = next((claim for claim in host.claims if claim.interface == name), None)
+        """Refuse to configure a link that somebody else configures.
+
+        Args:
+            passive: it is there without us; if it is ifupdown's, it is taken over.
+        """
+        claim = next((claim for claim in host.claims if claim.interface.partition(":")[0] == name), None)
+        if claim is not None and claim.program == "ifupdown" and passive:
+            self._take_over(host, where, key, name)
+            claim = None
         claim = claim or self.networkd_claim(host, name, written=True)
         if claim is None:
             return
         way = "remove it there" if passive else "remove it there or choose another name"
         self.problems.append(where.problem(key, name, f"an interface that nothing else configures ({claim}; {way})"))
+
+    def _take_over(self, host: Host, where: Place, key: str, name: str) -> None:
+        """Plan that ifupdown leaves an interface alone, for as long as this change lasts."""
+        texts = host.ifupdown.files.items()
+        found = [one for path, text in texts for one in stanzas(path, text) if one.interface == name]
+        for stanza in found:
+            if stanza.only_there is not None:
+                line, said = stanza.only_there
+                allowed = f"an interface that needs nothing but addresses (ifupdown: {stanza.path} line {line} says "
+                self.problems.append(where.problem(key, name, f"{allowed}'{said}'; remove it there)"))
+                return
+        if name in self.taken:
+            return
+        places = ", ".join(f"{stanza.path} line {stanza.line}" for stanza in found)
+        options: dict[str, tuple[object, object]] = {"configured by": ("ifupdown", "systemd-networkd")}
+        self.plan.add(Change("change", "interface", name, options, f"what says otherwise is commented out: {places}"))
+        commands = lost_commands(found)
+        if commands:
+            self.warnings.append(f"{where}: ifupdown no longer runs {', '.join(commands)} for {name}")
+        self.taken.append(name)
+        link = host.links.get(name)
+        addresses = link.addresses if link is not None else ()
+        back = give_back_argv(name, found, addresses, host.ifupdown.running.get(name, Running()))
+        # When it is undone, networkd has let it go before it is given back.
+        self.step("command", f"release {name}", ORDER_RELEASE, argv=release_argv(name), undo=[])
+        self.step("command", f"give {name} back", ORDER_GIVE_BACK, argv=[], undo=back)
 
     def networkd_claim(self, host: Host, name: str, written: bool = False) -> Claim | None:
         """Return who else rules a link by networkd; C(written) is for one that gets a file of ours by this plan."""

@@ -15,7 +15,13 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _foreign, _kernel, _macvlans, _settings
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import (
+    _foreign,
+    _ifupdown,
+    _kernel,
+    _macvlans,
+    _settings,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import NETWORKD_UNIT, Host
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._family import IPV4, IPV6
@@ -87,17 +93,51 @@ def _sourced(path: Path, seen: set[Path]) -> Iterable[Path]:
                 yield from _sourced(found, seen)
 
 
-def _claims() -> list[_foreign.Claim]:
-    """Read who else configures interfaces; files of a program that is not there configure nothing."""
+def _claims(ifupdown: _ifupdown.Ifupdown) -> list[_foreign.Claim]:
+    """Read who else configures interfaces."""
     claims: list[_foreign.Claim] = []
-    if Path("/sbin/ifup").exists():
-        for path, text in _texts(_sourced(Path(_INTERFACES), set())).items():
-            claims += _foreign.parse_ifupdown(path, text)
+    for path, text in ifupdown.files.items():
+        claims += _foreign.parse_ifupdown(path, text)
     if Path("/run/NetworkManager").is_dir():
         for directory in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections"):
             for path, text in _texts(sorted(Path(directory).glob("*"))).items():
                 claims += _foreign.parse_network_manager(path, text)
     return claims
+
+
+def _routes(name: str) -> Iterator[tuple[str, str]]:
+    for version in ("4", "6"):
+        for line in _run(["ip", f"-{version}", "-o", "route", "show", "table", "main", "dev", name]).splitlines():
+            if not re.search(r" proto (kernel|ra|dhcp)\b", line):
+                yield version, " ".join(line.replace("linkdown", "").split())
+
+
+def _settings_of(name: str) -> list[Path]:
+    return [Path("/proc/sys/net/ipv6/conf", name, key) for key in _ifupdown.SETTINGS]
+
+
+def read_ifupdown() -> _ifupdown.Ifupdown:
+    """Read what ifupdown configures, and has up; files of a program that is not there configure nothing."""
+    if not Path("/sbin/ifup").exists():
+        return _ifupdown.Ifupdown()
+    files = {str(path): _text(path) for path in _sourced(Path(_INTERFACES), set())}
+    names = {one.interface for path, text in files.items() for one in _ifupdown.stanzas(path, text)} - {"lo"}
+    state = _texts([Path("/run/network/ifstate")]).get("/run/network/ifstate", "").splitlines()
+    running = {
+        name: _ifupdown.Running(
+            tuple(line for line in state if re.split("[:=]", line)[0] == name),
+            tuple(_routes(name)),
+            tuple((path, value.strip()) for path, value in _texts(_settings_of(name)).items()),
+        )
+        for name in sorted(names)
+        if Path("/sys/class/net", name).exists()
+    }
+    return _ifupdown.Ifupdown(files, running)
+
+
+def _text(path: Path) -> str:
+    # What is not text is written back as it was.
+    return path.read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def networkd_version() -> int:
@@ -128,11 +168,13 @@ def _firewalls() -> Iterator[Family]:
 def read_host() -> Host:
     """Read everything that a plan looks at, with three programs run."""
     units = Path("/etc/systemd/system")
+    ifupdown = read_ifupdown()
     return Host(
         links=_kernel.parse_links(_json(["ip", "-j", "-d", "address", "show"])),
         routes=_kernel.parse_default_routes(_json(["ip", "-j", "-4", "route", "show", "table", "all", "default"])),
         files=_networkd_files(),
-        claims=_claims(),
+        claims=_claims(ifupdown),
+        ifupdown=ifupdown,
         version=networkd_version(),
         enabled=any((units / wants / NETWORKD_UNIT).is_symlink() for wants in _WANTS),
         firewalls=tuple(_firewalls()),
@@ -169,13 +211,20 @@ def read_foreign() -> str | None:
     return _texts([Path(_settings.FOREIGN_PATH)]).get(_settings.FOREIGN_PATH)
 
 
-def stage(candidate: Candidate, outcome: Outcome) -> None:
+def stage(candidate: Candidate, outcome: Outcome, ifupdown: _ifupdown.Ifupdown) -> None:
     """Put what an outcome wants into the candidate."""
     for path, text in outcome.files.items():
         if text is None:
             candidate.remove(path)
         else:
             candidate.put(path, text)
+    for path in ifupdown.files if outcome.taken else ():
+        text = before = (candidate.read(path) or b"").decode("utf-8", errors="surrogateescape")
+        for name in outcome.taken:
+            text = _ifupdown.without(text, name)
+        if text != before:
+            mode = Path(path).stat().st_mode & 0o7777
+            candidate.put(path, text.encode("utf-8", errors="surrogateescape"), mode)
     for kind, key, order, args in outcome.close().steps:
         candidate.step(kind, key, order, **args)
 

@@ -19,6 +19,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges impor
     mtu_lines,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import matches, visible
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._ifupdown import name_servers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._macvlans import make_macvlan
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import TABLE_MAIN, own_key
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_SETTLE
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
 # networkctl returns before networkd has begun. Its own note on the link becomes newer than the file once it has, and
 # says when it is done.
-# A link that never gets there (no lease, no carrier) must not undo everything, so the wait just ends.
+# A link that never gets there (no lease, no carrier) must not undo everything, so the wait just ends. When a change is
+# put back that made the file, there is nothing to wait for.
 _SETTLE = (
+    '[ -e "$2" ] || exit 0; '
     "for _ in $(seq 200); do "
     'state="/run/systemd/netif/links/$(cat "/sys/class/net/$1/ifindex")"; '
     '[ "$state" -nt "$2" ] && grep -qx ADMIN_STATE=configured "$state" && exit 0; '
@@ -109,7 +112,7 @@ def _made_on(host: Host, uplink: Uplink) -> list[str]:
     return [setting.value for setting in settings if (setting.section, setting.key) == ("Network", "MACVLAN")]
 
 
-def _with_name_servers(uplink: Uplink, host: Host, out: Outcome) -> Uplink:
+def with_name_servers(uplink: Uplink, host: Host, out: Outcome) -> Uplink:
     """Keep the name servers of the file that ours takes the place of: without them the host resolves nothing."""
     if uplink.dns or uplink.dhcp or uplink.bare:
         return uplink
@@ -118,9 +121,14 @@ def _with_name_servers(uplink: Uplink, host: Host, out: Outcome) -> Uplink:
     if uplink.parent and not any(setting.key in ("Address", "DHCP") for setting in below):
         # What it stands on has no address any more, so nobody is asked from there.
         name = uplink.parent
+    elif name not in host.links:
+        # A bridge takes the address over from the card that becomes its port.
+        name = next((card for card, link in host.links.items() if {*uplink.addresses} & {*link.addresses}), name)
     files = [text for _path, text in visible(host.files) if matches(text, name, host.links.get(name))]
-    text = host.files.get(networkd.network_path(uplink.interface)) or next(iter(files), "")
+    ours = (host.files.get(networkd.network_path(each)) for each in (uplink.interface, name))
+    text = next(filter(None, ours), "") or next(iter(files), "")
     found = [setting.value for setting in networkd.parse(text) if (setting.section, setting.key) == ("Network", "DNS")]
+    found += [] if text else name_servers(host.ifupdown, name)
     return replace(uplink, dns=tuple(server for value in found for server in value.split()))
 
 
@@ -139,7 +147,7 @@ def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
         out.problems.append(uplink.where.problem(key, name, allowed))
         return
     out.claimed(host, uplink.where, key, name, passive=True)
-    files = {path: networkd.render_uplink(_with_name_servers(uplink, host, out))}
+    files = {path: networkd.render_uplink(with_name_servers(uplink, host, out))}
     if uplink.parent is not None:
         files[networkd.netdev_path(name)] = networkd.render_macvlan_netdev(uplink)
     rewritten = sum(out.write(host, where, text) for where, text in files.items()) > 0

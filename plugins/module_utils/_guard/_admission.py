@@ -156,13 +156,24 @@ def _walk(chains: Mapping[str, list[Rule]], chain: str, login: Login, depth: int
     return None
 
 
+def network_lines(text: str) -> list[tuple[int, int, str, str]]:
+    """Return the settings of a .network file: line, number of the section, key, value."""
+    found = []
+    section = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        key, equals, value = line.partition("=")
+        if line.startswith("["):
+            section += 1
+        elif equals and not line.startswith(("#", ";")):
+            found.append((number, section, key.strip(), value.strip()))
+    return found
+
+
 def network_settings(text: str) -> dict[str, list[str]]:
     """Return what a .network file says of addresses and ways out."""
     found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        key, equals, value = line.partition("=")
-        if equals and not line.startswith(("#", ";")):
-            found.setdefault(key.strip(), []).append(value.strip())
+    for _line, _section, key, value in network_lines(text):
+        found.setdefault(key, []).append(value)
     return found
 
 
@@ -198,7 +209,37 @@ def lost_way(text: str, login: Login, keeps: Iterable[str] = ()) -> str:
     if not expected & {str(interface.ip) for interface in interfaces}:
         return f"its address {', '.join(sorted(expected))} goes away"
     client = ipaddress.ip_address(login.client)
-    near = any(client in interface.network for interface in interfaces)
-    if not near and not settings.get("Gateway") and not settings.get("Destination"):
-        return f"no way leads back to {login.client}: it is in no network of {login.interface}, and there is no gateway"
-    return ""
+    networks = [interface.network for interface in interfaces]
+    if any(client in network for network in networks):
+        return ""
+    return _no_way_back(text, client, networks)
+
+
+def _no_way_back(
+    text: str,
+    client: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network],
+) -> str:
+    """Return why no route leads to the client, or nothing; which router is the right one nobody can tell."""
+    outside = []
+    lines = network_lines(text)
+    for line, section, given, value in lines:
+        route = {key: said for _line, of, key, said in lines if of == section}
+        if given != "Gateway" and (given != "Destination" or "Gateway" in route):
+            continue
+        to = route.get("Destination", "::/0" if client.version == 6 else "0.0.0.0/0")
+        try:
+            leads = client in ipaddress.ip_network(to, strict=False)
+            gateway = ipaddress.ip_address(value) if given == "Gateway" else None
+        except ValueError:
+            # A router that is learnt
+            return ""
+        if not leads or (gateway is not None and gateway.version != client.version):
+            continue
+        on_link = route.get("GatewayOnLink") in ("yes", "true", "1")
+        if gateway is None or on_link or any(gateway in network for network in networks):
+            return ""
+        outside.append(f"line {line} says 'Gateway={value}', which is in none of its networks")
+    if outside:
+        return f"no way leads back to {client}: {'; '.join(outside)}"
+    return f"no way leads back to {client}: it is in none of its networks, and no route to it has a gateway"

@@ -19,8 +19,6 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +37,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall impor
     step_ipset_prune,
     step_shorewall,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._networkd import networkd_is_active, step_networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import fingerprint, new_directories
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._units import unit_inverse
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 STATE = Path("/var/lib/kvmnet/guard")
 LOCK = Path("/run/lock/kvmnet.lock")
-LINK_TIMEOUT = 10.0
 # From here on the user's own commands are numbered, in the order that they are written in.
 OWN_COMMANDS = 1000
 
@@ -134,10 +132,10 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
         elif step["kind"] == "command" and "undo" in step["args"]:
             argv, undo, order = step["args"]["argv"], step["args"]["undo"], step["order"]
             if order >= OWN_COMMANDS:
-                # The last one is undone first. One without an undo is there to be run again, should this be undone.
-                order, undo = 3 * OWN_COMMANDS - 1 - order, undo or []
-            if undo or step["args"].get("before") or order >= OWN_COMMANDS:
-                steps.append({**step, "order": order, "args": {**step["args"], "argv": undo, "undo": argv}})
+                # The last one is undone first.
+                order = 3 * OWN_COMMANDS - 1 - order
+            # One without an undo is there to be run again, should this be undone.
+            steps.append({**step, "order": order, "args": {**step["args"], "argv": undo or [], "undo": argv}})
         elif step["kind"] == "sysctl":
             staged = content_path(directory, step["key"])
             content = staged if staged.is_file() else Path(step["key"])
@@ -145,7 +143,8 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
             steps.append({**step, "args": {"values": values}})
         elif step["kind"] == "networkd":
             # The links it would wait for are those that go.
-            steps.append({**step, "args": {key: value for key, value in step["args"].items() if key != "links"}})
+            args = {key: value for key, value in step["args"].items() if key != "links"}
+            steps.append({**step, "args": args | {"idle": not networkd_is_active()}})
         elif step["kind"] == "ip":
             # Kernel objects made by a batch are put back by the steps that own their files.
             continue
@@ -254,22 +253,6 @@ def _step_sysctl(key: str, args: dict[str, Any]) -> None:
         run(["sysctl", "-e", "-q", "-w", f"{name}={value}"])
 
 
-def _step_networkd(key: str, args: dict[str, Any]) -> None:
-    active = subprocess.run(["systemctl", "is-active", "--quiet", "systemd-networkd"], check=False).returncode == 0
-    if not active:
-        run(["systemctl", "enable", "--now", "systemd-networkd"])
-    elif args.get("restart"):
-        run(["systemctl", "restart", "systemd-networkd"])
-    else:
-        run(["networkctl", "reload"])
-    links = [Path("/sys/class/net", name) for name in args.get("links", ())]
-    deadline = time.monotonic() + LINK_TIMEOUT
-    while missing := [link.name for link in links if not link.exists()]:
-        if time.monotonic() > deadline:
-            raise ApplyError(f"systemd-networkd did not make {', '.join(missing)} within {LINK_TIMEOUT:.0f} s")
-        time.sleep(0.02)
-
-
 def _step_ip(key: str, args: dict[str, Any]) -> None:
     run([key, "-batch", "-"], stdin="".join(f"{line}\n" for line in args["lines"]))
 
@@ -294,7 +277,7 @@ def _step_command(key: str, args: dict[str, Any]) -> None:
 
 _STEPS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "sysctl": _step_sysctl,
-    "networkd": _step_networkd,
+    "networkd": step_networkd,
     "ip": _step_ip,
     "unit": _step_unit,
     "ipset": step_ipset,

@@ -11,14 +11,12 @@ import contextlib
 import inspect
 import io
 import ipaddress
-import json
 import os
 import shlex
 import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import ROOT, Candidate
@@ -28,6 +26,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _departure,
     _exchange,
     _firewall,
+    _networkd,
     _restore,
     _run,
     _snapshot,
@@ -37,14 +36,6 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _watch,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._ability import BOOT_UNIT, WATCHER
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import (
-    Login,
-    closes_ipv6,
-    lost_way,
-    network_settings,
-    read_rules,
-    verdict,
-)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import Transaction
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, Plan, Problem
 
@@ -54,9 +45,8 @@ if TYPE_CHECKING:
 COMMITTING = ROOT / "committing"
 # Time for the module's answer to reach the controller before the network changes under its connection.
 APPLY_DELAY = 0.5
-REFUSING = ("DROP", "REJECT")
 _PARTS = (
-    *(_run, _units, _departure, _exchange, _traces, _firewall, _apply, _snapshot, _compare, _transaction),
+    *(_run, _units, _departure, _exchange, _traces, _firewall, _networkd, _apply, _snapshot, _compare, _transaction),
     *(_restore, _watch),
 )
 PROGRAM = _apply.STATE / "guard.pyz"
@@ -112,80 +102,6 @@ def check_admitted(peer: str, admit: Iterable[str]) -> Problem | None:
     own = f"{peer}/{address.max_prefixlen}"
     allowed = f"a list that holds {peer}, the address you are connected from: add {own}, or the network it is in"
     return Problem("kvmnet_management", None, "sources", networks, allowed)
-
-
-def read_login(connection: str) -> Login | None:
-    """Return how the controller reaches this host.
-
-    Args:
-        connection: what sshd put into C(SSH_CONNECTION); anything else is no login.
-    """
-    words = connection.split()
-    if len(words) != 4:
-        return None
-    client, _client_port, server, port = words
-    # An address that several links may have comes with the name of one.
-    local, _percent, scope = server.partition("%")
-    for link in json.loads(_run.run(["ip", "-j", "address", "show"])):
-        named = scope in ("", link["ifname"])
-        if named and any(address.get("local") == local for address in link.get("addr_info", ())):
-            return Login(client, server, int(port), str(link["ifname"]))
-    return None
-
-
-def _way_back(login: Login) -> str:
-    """Return the interface by which the answers leave: the one that has the address need not be it."""
-    client, _percent, scope = login.client.partition("%")
-    version = ipaddress.ip_address(client).version
-    argv = ["ip", f"-{version}", "-j", "route", "get", client, "from", login.server.partition("%")[0]]
-    done = subprocess.run([*argv, *(["oif", scope] if scope else [])], capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout or "[]") if done.returncode == 0 else []
-    return str(found[0].get("dev", login.interface)) if found else login.interface
-
-
-def check_login(candidate: Candidate, login: Login, connect: str | None) -> list[Problem]:
-    """Refuse a change that plainly cuts off the connection that it is made over.
-
-    Args:
-        candidate: the change, compiled.
-        login: how the controller reaches the host now.
-        connect: the address at which it expects the host afterwards, where that is another one.
-    """
-    problems = []
-    path = _network_path(login.interface)
-    master = ""
-    if path in candidate.entries and candidate.read(path) is not None:
-        text = (candidate.read(path) or b"").decode(errors="replace")
-        master = next(iter(network_settings(text).get("Bridge", ())), "")
-        over = (candidate.read(_network_path(master)) or b"").decode(errors="replace") if master else text
-        why = lost_way(over, login, [connect] if connect else [])
-        if why:
-            allowed = f"a change that keeps the way you are connected by: with this one {why}"
-            remedy = "; if that is what you want, say so with connect" if "goes away" in why else ""
-            problems.append(Problem(path, None, None, login.interface, allowed + remedy))
-    moved = Login(login.client, connect or login.server, login.port, master or login.interface)
-    version = ipaddress.ip_address(login.client).version
-    script = str(_firewall.firewall_script("shorewall" if version == 4 else "shorewall6"))
-    if candidate.entries.get(script, {}).get("state") == "present":
-        chains = read_rules((candidate.read(script) or b"").decode(errors="replace"))
-        decided, rule = verdict(chains, moved)
-        back = _way_back(login)
-        # Where it may come in by two ways, either will do.
-        other = decided if back == login.interface else verdict(chains, replace(moved, interface=back))[0]
-        if decided in REFUSING and other in REFUSING:
-            shown = f"{moved.client} to {moved.server} port {moved.port} by {moved.interface}"
-            allowed = f"a firewall that lets in the connection that you are using; '{rule}' would {decided} it"
-            problems.append(Problem(script, None, None, shown, allowed))
-    closing = str(_firewall.firewall_script("shorewall"))
-    text = (candidate.read(closing) or b"").decode(errors="replace")
-    if version == 6 and candidate.entries.get(closing, {}).get("state") == "present" and closes_ipv6(text):
-        allowed = f"No, while you are connected from {login.client}: this change would let nothing in by IPv6"
-        problems.append(Problem("/etc/shorewall/shorewall.conf", None, "DISABLE_IPV6", "Yes", allowed))
-    return problems
-
-
-def _network_path(interface: str) -> str:
-    return f"/etc/systemd/network/50-kvmnet-{interface}.network"
 
 
 def add_own(candidate: Candidate, files: Iterable[Mapping[str, Any]], commands: Iterable[Mapping[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _compare, _exchange
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _compare, _exchange, _networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run, run_ipset
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot import (
     read_firewall,
@@ -234,6 +234,8 @@ class Restorer:
             ApplyError: it does not answer.
         """
         if self.before["units"].get(_NETWORKD, {}).get("active") != "active":
+            if any(step["kind"] == "networkd" for step in self.inverse["steps"]):
+                _networkd.stop_networkd()
             return
         if not any(step["kind"] == "networkd" and step["args"].get("restart") for step in self.inverse["steps"]):
             try:

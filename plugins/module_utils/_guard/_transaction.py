@@ -35,7 +35,7 @@ APPLY_SECONDS = 120
 START_SECONDS = 15
 # Beside the units that a candidate names: what loads the network and its firewalls at boot, and what lets one log in.
 UNITS = (
-    *("shorewall.service", "shorewall6.service", "systemd-networkd.service"),
+    *("shorewall.service", "shorewall6.service", "systemd-networkd.service", "systemd-networkd.socket"),
     *("ssh.service", "ssh.socket", "sshd.service"),
 )
 # What the firewalls' scripts note about themselves, and the names of routing tables, which they write.

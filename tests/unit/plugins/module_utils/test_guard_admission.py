@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _commit
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _login
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._admission import (
     Login,
     closes_ipv6,
@@ -189,7 +189,7 @@ class Host:
             self.asked.append(argv)
             return subprocess.CompletedProcess(argv, 0, json.dumps([{"dev": back}]), "")
 
-        monkeypatch.setattr(_commit._run, "run", lambda argv: json.dumps(links))
+        monkeypatch.setattr(_login._run, "run", lambda argv: json.dumps(links))
         monkeypatch.setattr(subprocess, "run", ask)
 
 
@@ -206,7 +206,7 @@ class Host:
 )
 def test_how_the_controller_came_in_is_read(monkeypatch: pytest.MonkeyPatch, said: str, wanted: Login | None) -> None:
     Host(monkeypatch)
-    assert _commit.read_login(said) == wanted
+    assert _login.read_login(said) == wanted
 
 
 def staged(tmp_path: Path, script: str, product: str = "shorewall") -> Candidate:
@@ -222,10 +222,10 @@ def test_an_address_of_another_interface_is_reached_by_the_one_that_leads_back(
     login = Login("192.0.2.100", "192.168.0.254", 22, "br0")
     candidate = staged(tmp_path, SCRIPT % "-A net-fw -s 192.0.2.0/24 -p 6 --dport 22 -j ACCEPT")
     host = Host(monkeypatch, back="eth0")
-    assert _commit.check_login(candidate, login, None) == []
+    assert _login.check_login(candidate, login, None) == []
     assert host.asked == [["ip", "-4", "-j", "route", "get", "192.0.2.100", "from", "192.168.0.254"]]
     Host(monkeypatch, back="br0")
-    assert [problem.place() for problem in _commit.check_login(candidate, login, None)] == [
+    assert [problem.place() for problem in _login.check_login(candidate, login, None)] == [
         "/var/lib/shorewall/firewall"
     ]
 
@@ -235,8 +235,8 @@ def test_a_login_at_another_port_is_held_against_the_rule_for_that_port(
 ) -> None:
     Host(monkeypatch)
     candidate = staged(tmp_path, SCRIPT % "-A net-fw -s 192.0.2.0/24 -p 6 --dport 22 -j ACCEPT")
-    assert _commit.check_login(candidate, LOGIN, None) == []
-    refused = _commit.check_login(candidate, Login("192.0.2.100", "192.0.2.20", 2222, "eth0"), None)
+    assert _login.check_login(candidate, LOGIN, None) == []
+    refused = _login.check_login(candidate, Login("192.0.2.100", "192.0.2.20", 2222, "eth0"), None)
     assert "port 2222 by eth0" in str(refused[0])
     assert "'-A net-fw -j DROP' would DROP it" in str(refused[0])
 
@@ -246,8 +246,70 @@ def test_a_login_by_ipv6_is_not_shut_out_by_the_firewall_of_ipv4(
 ) -> None:
     Host(monkeypatch)
     login = Login("2001:db8:2::7", "2001:db8:1::1", 22, "eth0")
-    assert _commit.check_login(staged(tmp_path, SCRIPT % ""), login, None) == []
+    assert _login.check_login(staged(tmp_path, SCRIPT % ""), login, None) == []
     closing = staged(tmp_path, "    disable_ipv6\n" + SCRIPT % "")
-    assert "let nothing in by IPv6" in str(_commit.check_login(closing, login, None)[0])
-    refused = _commit.check_login(staged(tmp_path, SCRIPT6, "shorewall6"), login, None)
+    assert "let nothing in by IPv6" in str(_login.check_login(closing, login, None)[0])
+    refused = _login.check_login(staged(tmp_path, SCRIPT6, "shorewall6"), login, None)
     assert [problem.place() for problem in refused] == ["/var/lib/shorewall6/firewall"]
+
+
+FAR = Login("203.0.113.10", "192.0.2.20", 22, "eth0")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["[Route]", "Destination=0.0.0.0/0", "Scope=link"],
+        ["[Route]", "Gateway=192.0.2.1", "Table=253"],
+        ["[Route]", "Gateway=198.51.100.1", "GatewayOnLink=yes"],
+        ["[Route]", "Destination=203.0.113.0/24", "Gateway=192.0.2.9"],
+        ["Gateway=192.0.2.1", "Gateway=fe80::1"],
+        ["[Route]", "Gateway=_dhcp4"],
+    ],
+)
+def test_every_way_back_counts(lines: list[str]) -> None:
+    assert lost_way(network("Address=192.0.2.20/24", *lines), FAR) == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "it is in none of its networks, and no route to it has a gateway"),
+        (["[Route]", "Destination=198.51.100.0/24", "Gateway=192.0.2.1"], "no route to it has a gateway"),
+        (["Gateway=198.51.100.1"], "line 5 says 'Gateway=198.51.100.1', which is in none of its networks"),
+        (["[Route]", "Gateway=fe80::1"], "no route to it has a gateway"),
+    ],
+)
+def test_a_way_back_from_outside_that_is_lost_is_named_with_its_line(lines: list[str], said: str) -> None:
+    assert lost_way(network("Address=192.0.2.20/24", *lines), FAR).endswith(said)
+
+
+class TestMoved:
+    """The card that the host is managed by moves into a bridge, and back out of it."""
+
+    @pytest.fixture(autouse=True)
+    def _host(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        Host(monkeypatch, back="br1")
+        monkeypatch.setattr(_login, "_SYS", tmp_path / "sys")
+
+    def test_what_follows_the_bridge_counts_for_its_port(self, tmp_path: Path) -> None:
+        candidate = Candidate("run", None, host_root=tmp_path)
+        candidate.put("/etc/systemd/network/50-kvmnet-eth0.network", network("Bridge=br1"))
+        candidate.put("/etc/systemd/network/50-kvmnet-br1.network", network("Address=192.0.2.20/24"))
+        assert _login.check_login(candidate, LOGIN, None) == []
+        (problem,) = _login.check_login(candidate, FAR, None)
+        assert problem.place() == "/etc/systemd/network/50-kvmnet-br1.network"
+
+    def test_the_firewall_is_asked_for_the_card_that_a_bridge_gives_its_address_back_to(self, tmp_path: Path) -> None:
+        path = tmp_path / "etc/systemd/network/50-kvmnet-br1.network"
+        path.parent.mkdir(parents=True)
+        path.write_text("[Match]\nName=br1\n", encoding="ascii")
+        (tmp_path / "sys/br1/brif/eth0").mkdir(parents=True)
+        candidate = staged(tmp_path, SCRIPT % "-A net-fw -s 192.0.2.0/24 -p 6 --dport 22 -j ACCEPT")
+        candidate.remove("/etc/systemd/network/50-kvmnet-br1.network")
+        by_bridge = Login("192.0.2.100", "192.0.2.20", 22, "br1")
+        assert _login.check_login(candidate, by_bridge, None) == []
+        (tmp_path / "sys/br1/brif/eth1").mkdir()
+        candidate.put("/etc/systemd/network/50-kvmnet-eth1.network", network("Address=192.0.2.20/24"))
+        (problem,) = _login.check_login(candidate, by_bridge, None)
+        assert "port 22 by eth1" in str(problem)

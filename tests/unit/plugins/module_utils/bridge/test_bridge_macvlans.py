@@ -216,9 +216,9 @@ class TestRefusals:
         assert any(line.startswith("uplinks[0].manage") and "eth0 carries avvanta" in line for line in said)
 
     def test_a_card_that_somebody_else_configures(self, host: FakeHost) -> None:
-        host.claims = [Claim("ifupdown", "/etc/network/interfaces", 3, "iface eth0 inet static", "eth0")]
+        host.claims = [Claim("NetworkManager", "/etc/NetworkManager/x", 3, "method=auto", "eth0")]
         said = self.refused(host, AVVANTA)
-        assert any("ifupdown: /etc/network/interfaces line 3" in line for line in said)
+        assert any("NetworkManager: /etc/NetworkManager/x line 3" in line for line in said)
 
     @pytest.mark.parametrize(
         ("changes", "place"),

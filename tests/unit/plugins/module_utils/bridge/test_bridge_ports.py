@@ -163,10 +163,10 @@ class TestInterfaces:
         (said,) = allowed(bridged.ports_of([CARD], staged={path: str(text) for path, text in staged.items()}))
         assert "no uplink of ours" in said
 
-    def test_one_of_ifupdown_is_refused_with_its_line(self, bridged: FakeHost) -> None:
-        bridged.claims = [Claim("ifupdown", "/etc/network/interfaces", 12, "iface eth1 inet dhcp", "eth1")]
+    def test_one_of_network_manager_is_refused_with_its_line(self, bridged: FakeHost) -> None:
+        bridged.claims = [Claim("NetworkManager", "/etc/NetworkManager/eth1", 12, "method=auto", "eth1")]
         (said,) = allowed(bridged.ports_of([CARD]))
-        assert "/etc/network/interfaces line 12" in said
+        assert "/etc/NetworkManager/eth1 line 12" in said
 
 
 class TestExclusive:

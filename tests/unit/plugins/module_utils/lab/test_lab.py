@@ -37,6 +37,7 @@ MACHINE: dict[str, Any] = {
     "address": "172.20.1.130",
     "nics": [{"name": "eth0", "wire": "w1", "mac": "02:4b:00:00:00:03", "addresses": []}],
     "files": {"/etc/systemd/network/80-wire-eth0.network": "[Match]\n"},
+    "removed": ["/etc/systemd/system/gone.service"],
     "guest_images": ["tiny"],
     "host_vars": {"kvm_guests_virt_type": "qemu"},
     "users": [{"name": "admin"}],
