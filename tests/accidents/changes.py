@@ -77,6 +77,7 @@ CHANGES: dict[str, Any] = {
 }
 # name -> the write before which the power of the whole machine goes: which change, and what the write says
 POWER_CUTS: dict[str, tuple[str, str]] = {
+    "an image half downloaded": ("made", r"receive"),
     "an image half converted": ("made", r"Popen qemu-img convert"),
     "a disk made, not defined": ("made", r"virDomainDefineXML"),
     "defined, not started": ("made", r"virDomainCreate"),

@@ -24,6 +24,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Writes:
         self._log = os.open(HOME / "writes", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._count = 0
         self._synced: set[str] = set()
+        self._written: set[str] = set()
         self._renamed: set[str] = set()
         self._busy = False
 
@@ -75,7 +77,15 @@ class Writes:
             self._synced.add(path)
             self._renamed = {name for name in self._renamed if os.path.dirname(name) != path}
 
+        real_read = HTTPResponse.read
+
+        def read(response: HTTPResponse, amount: int | None = None) -> bytes:
+            self.before("receive")
+            return real_read(response, amount)
+
         os.fsync = fsync
+        # What comes is written between one and the next
+        HTTPResponse.read = read  # type: ignore[method-assign]
         libvirt.libvirtmod = _Library(libvirt.libvirtmod, self.before)
         sys.addaudithook(self._hook)
 
@@ -88,6 +98,7 @@ class Writes:
                 name = os.fsdecode(path)
                 if name not in _NO_STATE:
                     self._synced.discard(name)
+                    self._written.add(name)
                     self.before("write", name)
         elif event in _CHANGES:
             words = [str(arg) for arg in args[:2] if isinstance(arg, (str, bytes, os.PathLike))]
@@ -99,7 +110,7 @@ class Writes:
 
     def _ordered(self, old: str, new: str) -> None:
         """A name that a power cut leaves must not be that of an empty file."""
-        if not new.startswith("/run/") and not new.endswith(".part"):
+        if old in self._written and not new.startswith("/run/") and not new.endswith(".part"):
             if old not in self._synced:
                 self._say(f"UNSAFE {old} becomes {new} and was not synced")
             self._renamed.add(new)
@@ -325,7 +336,10 @@ class Change:
             self.apply(number)
             if cut:
                 self.cut_power()
-            wrong += self.heal(want, f"{self.name}, {'power cut' if cut else 'killed'} before {writes[number - 1]}")
+            found = self.heal(want, f"{self.name}, {'power cut' if cut else 'killed'} before {writes[number - 1]}")
+            if found:
+                print("\n".join(found))
+            wrong += found
         return wrong
 
 
@@ -374,7 +388,6 @@ def _do(options: argparse.Namespace, table: Mapping[str, Any], names: list[str])
                     flush=True,
                 )
                 wrong += found
-        print("\n".join(wrong))
         return 1 if wrong else 0
     change = Change(table, names[0])
     if options.what == "writes":

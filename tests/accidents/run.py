@@ -28,7 +28,7 @@ LAB = ROOT / ".lab"
 HOME = "/var/lib/kvmnet-accidents"
 
 
-class Barn:
+class Machine:
     """The host, over SSH.
 
     Args:
@@ -81,6 +81,11 @@ class Barn:
         """Return how the program on the host is run."""
         return self.command(shlex.join(["python3", "-B", f"{HOME}/on_host.py", *words]))
 
+    def clean(self) -> None:
+        """Leave nothing there."""
+        subprocess.run(self.program("clean"), check=True, timeout=120)
+        self.shell(f"rm -r {HOME}")
+
     def cycle_power(self) -> None:
         """Take the power away and give it back."""
         words = ["-e", "lab_power=power_cycled", "-e", json.dumps({"lab_power_hosts": [self.name]})]
@@ -110,9 +115,10 @@ class Barn:
                 time.sleep(0.5)
             self.cycle_power()
             frozen.kill()
-        return self.shell(shlex.join(["python3", "-B", f"{HOME}/on_host.py", "heal", "--change", change])).split("\n")[
-            :-1
-        ]
+        healed = subprocess.run(
+            self.program("heal", "--change", change), capture_output=True, text=True, timeout=600, check=False
+        )
+        return [line for line in (healed.stdout + healed.stderr).splitlines() if line]
 
 
 def main() -> None:
@@ -122,19 +128,19 @@ def main() -> None:
     parser.add_argument("--change", action="append", default=[], choices=list(CHANGES))
     parser.add_argument("--power", action="append", default=[], choices=[*POWER_CUTS, "all"])
     options = parser.parse_args()
-    barn = Barn()
-    barn.equip()
+    machine = Machine()
+    machine.equip()
     status = 0
     if options.every:
         words = [word for name in options.change for word in ("--change", name)]
-        status = subprocess.run(barn.program("every", "--step", options.step, *words), check=False).returncode
+        status = subprocess.run(machine.program("every", "--step", options.step, *words), check=False).returncode
     for name in POWER_CUTS if "all" in options.power else options.power:
         began = time.monotonic()
-        wrong = [line for line in barn.power_cut(name) if line]
+        wrong = machine.power_cut(name)
         print(f"power cut, {name}: {'healed' if not wrong else 'WRONG'}, {time.monotonic() - began:.0f} s", flush=True)
         print("".join(f"  {line}\n" for line in wrong), end="", flush=True)
         status = status or int(bool(wrong))
-    subprocess.run(barn.program("clean"), check=True)
+    machine.clean()
     sys.exit(status)
 
 

@@ -78,20 +78,30 @@ class Bench:
         self._host = host
         self._environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_PIPELINING": "1"}
 
-    def play(self, tasks: Sequence[Task], may_fail: bool = False) -> float:
+    def play(self, tasks: Sequence[Task]) -> float:
         """Run one play, and return the seconds that all of it took."""
+        started = time.monotonic()
+        done = self._run(tasks)
+        seconds = time.monotonic() - started
+        if done.returncode:
+            raise SystemExit(f"a play failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        return seconds
+
+    def _run(self, tasks: Sequence[Task]) -> subprocess.CompletedProcess[str]:
         named = [{"name": "Measured", **task} for task in tasks]
         play = {"name": "Bench", "hosts": self._host, "become": True, "gather_facts": False, "tasks": named}
         with tempfile.TemporaryDirectory(prefix="kvmnet-bench-") as scratch:
             path = Path(scratch, "play.yml")
             path.write_text(json.dumps([play]), encoding="utf-8")
             command = ["ansible-playbook", *self._arguments, str(path)]
-            started = time.monotonic()
-            done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
-            seconds = time.monotonic() - started
-        if done.returncode and not may_fail:
-            raise SystemExit(f"a play failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-        return seconds
+            return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+
+    def require(self, package: str, name: str, why: str) -> None:
+        """End here, and not in the middle, if the host's Python lacks something."""
+        done = self._run([{"ansible.builtin.command": f"python3 -c 'import {name}'"}])
+        if done.returncode:
+            missing = "ModuleNotFoundError" in done.stdout
+            raise SystemExit(f"{self._host} needs {package} {why}" if missing else done.stdout + done.stderr)
 
     def show(self, what: str, seconds: float, empty: float) -> None:
         """Print one line: the whole play, and what is left of it without Ansible's own part."""
@@ -160,6 +170,8 @@ def main() -> None:
     bench = Bench(arguments, options.host, ":".join(paths))
     nothing = [{"ansible.builtin.command": "true"}]
     bench.play(nothing)
+    if options.community:
+        bench.require("python3-lxml", "lxml", "for community.libvirt: apt install it there, or leave out --community")
     empty = min(bench.play(nothing) for _unused in range(3))
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; an empty play {empty:.2f} s", flush=True)
     for count in (int(text) for text in options.guests.split(",") if text):

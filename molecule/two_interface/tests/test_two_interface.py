@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 HOST, GUEST = "192.0.2.10", "192.168.10.1"
+MINIMAL = "playbooks/inventories/minimal"
+OTHER_GUEST = ["-i", str(Path(__file__).parents[1] / "inventory")]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,14 @@ def test_it_is_debian_13(kvm1: Host) -> None:
 def test_the_guest_has_exactly_its_address(guest_ssh: Any) -> None:
     shown = guest_ssh("kvm1", GUEST, "ip -4 -o address show scope global")
     assert re.findall(r"inet (\S+)", shown) == [f"{GUEST}/24"]
+
+
+def test_the_guest_is_what_its_seed_says(guest_ssh: Any) -> None:
+    ask = "hostname; cut -d. -f1 /etc/debian_version; id -un; sudo -n id -u; df --output=size -BM / | tail -1"
+    name, release, user, root, size = guest_ssh("kvm1", GUEST, ask).split()
+    assert (name, release, user, root) == ("web", "13", "admin", "0")
+    # The image has 2 GiB, its disk 3
+    assert int(size.rstrip("M")) > 2700
 
 
 def test_names_forward_and_reverse(kvm1: Host) -> None:
@@ -60,4 +71,4 @@ def test_there_are_no_providers(kvm1: Host) -> None:
 
 
 def test_check_mode_predicts_nothing_on_the_finished_host(site_playbook: Any) -> None:
-    assert site_playbook("playbooks/inventories/minimal", "--extra-vars=lab_suite=trixie", "--check") == {"kvm1": 0}
+    assert site_playbook(MINIMAL, *OTHER_GUEST, "--extra-vars=lab_suite=trixie", "--check") == {"kvm1": 0}

@@ -64,7 +64,7 @@ class Applier:
     def apply(self, steps: Sequence[Step]) -> None:
         """Do all of it."""
         self._stop([step for step in steps if step.power in ("stop", "restart") and step.running])
-        self._each(self._remove, [step for step in steps if step.undefine or step.remove])
+        self._each(self._remove, [s for s in steps if s.undefine or s.remove or s.noted])
         self._filters(steps)
         self._each(self._build, [step for step in steps if step.guest is not None and step.guest.state != "absent"])
         self._start(steps)
@@ -86,10 +86,17 @@ class Applier:
 
     def _remove(self, step: Step) -> None:
         self._files.set_starting(step.name, False)
+        # While there is a domain, or a note, the next run still knows what of this is left to do
+        if step.undefine and step.remove:
+            self._files.set_removing(step.name, step.remove)
+        for path in step.rests:
+            self._files.remove(path)
         if step.undefine:
             self._backend.undefine(step.name, step.keep_nvram)
         for path in step.remove:
             self._files.remove(path)
+        if step.remove or step.noted:
+            self._files.set_removing(step.name, [])
 
     def _build(self, step: Step) -> None:
         made: list[str] = []

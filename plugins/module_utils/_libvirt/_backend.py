@@ -169,10 +169,19 @@ class LibvirtBackend:
 
     @_guarded
     def rename(self, name: str, new: str) -> None:
-        self._lookup(name).rename(new, 0)
-        # libvirt names the variables of a guest with UEFI by the domain, and leaves the file behind
+        # libvirt names the variables of a guest with UEFI by the domain, and leaves the file behind. It goes first: if
+        # a run ends between the two, the next one does both again
+        self._move_variables(name, new)
+        try:
+            self._lookup(name).rename(new, 0)
+        except self.library.libvirtError:
+            self._move_variables(new, name)
+            raise
+
+    @staticmethod
+    def _move_variables(old: str, new: str) -> None:
         with suppress(FileNotFoundError):
-            os.rename(f"{_NVRAM}/{name}_VARS.fd", f"{_NVRAM}/{new}_VARS.fd")
+            os.rename(f"{_NVRAM}/{old}_VARS.fd", f"{_NVRAM}/{new}_VARS.fd")
 
     @_guarded
     def undefine(self, name: str, keep_nvram: bool) -> None:

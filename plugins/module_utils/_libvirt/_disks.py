@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 _QCOW2 = b"QFI\xfb"
 _BACKING_FORMAT = 0xE2792ACA
 _HEADER_BYTES = 4096
+_REMOVING = ".removing"
 
 
 class DiskError(Exception):
@@ -266,6 +268,19 @@ class Files:
     def remove(self, path: str) -> None:
         """Remove a file that may be gone already."""
         _unlink(path)
+
+    def removing(self) -> dict[str, list[str]]:
+        """Return guest -> the disks that a run was about to remove, and perhaps did not: its domain is gone."""
+        notes = Path(self.storage).glob(f".*{_REMOVING}")
+        return {note.name.removeprefix(".").removesuffix(_REMOVING): json.loads(note.read_bytes()) for note in notes}
+
+    def set_removing(self, guest: str, paths: Sequence[str]) -> None:
+        """Note which disks go with a guest, or with none that they are gone."""
+        note = f"{self.storage}/.{guest}{_REMOVING}"
+        if paths:
+            self.write_seed(note, json.dumps(list(paths)).encode())
+        else:
+            self.remove(note)
 
     def starting(self) -> set[str]:
         """Return the guests that a run started and did not see up, perhaps because it was interrupted."""

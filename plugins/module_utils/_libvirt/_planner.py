@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain, Metadata
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings
@@ -54,6 +54,7 @@ class Planner:
         self._storage = Storage(files)
         self._addresses = addresses
         self._starting = files.starting()
+        self._removing = files.removing()
 
     @property
     def problems(self) -> list[Problem]:
@@ -94,15 +95,18 @@ class Planner:
         return there.get(guest.name, old)
 
     def _absent(self, name: str, domain: Domain | None, guest: Guest | None) -> Step:
-        step = Step(name, guest)
+        step = Step(name, guest, noted=name in self._removing)
         root = None if domain is None else domain.root
         disks = self._storage.removable(name, root, guest)
         with_storage = guest is not None and guest.run["remove_storage"]
+        if with_storage:
+            began = (path for path in self._removing.get(name, []) if self.files.exists(path))
+            disks = list(dict.fromkeys([*disks, *began]))
         if root is not None and not with_storage:
             self._storage.keep_snapshots(name, root, guest)
-        step.remove = self._storage.leftovers(name, guest)
+        step.rests = self._storage.leftovers(name, guest)
         if with_storage:
-            step.remove += disks
+            step.remove = disks
         if domain is not None:
             step.undefine = True
             step.keep_nvram = not with_storage
@@ -114,12 +118,12 @@ class Planner:
         elif with_storage and disks:
             step.changes += [Change("delete", "disk", disk) for disk in disks]
         else:
-            # Rests of a run that was interrupted: not worth a change, gone with the next one
-            step.remove = []
+            # What others may have left there is not worth a change
+            step.rests = []
         return step
 
     def _create(self, guest: Guest) -> Step:
-        step = Step(guest.name, guest)
+        step = Step(guest.name, guest, noted=guest.name in self._removing)
         values = guest.values(ours=True)
         self._storage.formats(values, None)
         step.define = serialise(new_domain(guest.name, values))
@@ -201,7 +205,7 @@ class Planner:
         if "autostart" in now:
             step.autostart = bool(values["autostart"])
         if domain.live is not None:
-            self._live_metadata(step, root, domain.live, now)
+            self._live_metadata(step, values, root, domain.live, now)
         self._power(step, guest, domain, now)
         if step.renames:
             ensure(root, "name").text = guest.name
@@ -276,17 +280,28 @@ class Planner:
         step.pending += [row.name for row in ROWS if row.name in values and _is_pending(row, live, root)]
         step.pending = [name for name in step.pending if not _goes_along(guest, name, step.pending)]
 
-    def _live_metadata(self, step: Step, root: Element, live: Element, now: Mapping[str, Any]) -> None:
-        for kind in ("title", "description"):
-            if kind in now:
-                step.metadata.append(("title" if kind == "title" else "description", now[kind][1]))
+    def _live_metadata(
+        self, step: Step, values: Mapping[str, Any], root: Element, live: Element, now: dict[str, Any]
+    ) -> None:
+        kinds: tuple[Metadata, ...] = ("title", "description")
+        for kind in kinds:
+            have, want = live.findtext(kind), root.findtext(kind)
+            # Compared with what runs: an interrupted run may have written the definition alone
+            if kind in values and have != want:
+                step.metadata.append((kind, want))
+                now.setdefault(kind, (have, want))
         if _mark.find(root) is None:
             return
         marked = clone(live)
         for name in _MARKED:
             _mark.put(marked, name, _mark.get(root, name))
+        targets = _drives.targets_of(root)
         if any(op.option == "disks" for op in step.live):
-            _mark.put(marked, "disks", _mark.get(root, "disks"))
+            _mark.put(marked, "disks", " ".join(targets) or None)
+        elif all(_drives.disk_at(live, target) is not None for target in targets):
+            # Plugged in already, perhaps by a run that ended before it said so
+            left = [target for target in _drives.targets_of(live) if target not in targets]
+            _mark.put(marked, "disks", " ".join([*targets, *left]) or None)
         if not _mark.same(marked, live):
             step.metadata.append(("mark", _mark.text(marked)))
 

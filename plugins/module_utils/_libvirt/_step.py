@@ -43,6 +43,9 @@ class Step:
         name: the guest's.
         rename: the domain's, where it is to become the guest's.
         moved: the address that it has and the one that it is to have, where a reservation says another one.
+        rests: files that go with the domain, before it.
+        remove: files that go on request, after it.
+        noted: whether an earlier run noted what it was about to remove.
     """
 
     name: str
@@ -63,6 +66,8 @@ class Step:
     moved: tuple[str | None, str] | None = None
     undefine: bool = False
     keep_nvram: bool = True
+    rests: list[str] = field(default_factory=list)
+    noted: bool = False
     remove: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
