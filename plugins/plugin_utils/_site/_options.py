@@ -38,7 +38,8 @@ def check_options(host: Host) -> Iterator[Problem]:
     # What the record says wrong, or by a wrong name, is in doubt here too
     doubtful = ({key for key in _NAMES if row.given(key) and row[key] is None} for row in guests)
     read = [
-        normalise(Entry(row.values, row.position, row.unread | doubts), known, Settings())
+        # What is in a seed is nothing to check
+        normalise(Entry({**row.values, "seed": False}, row.position, row.unread | doubts), known, Settings())
         for row, doubts in zip(rows, doubtful, strict=True)
     ]
     for problem in [*problems, *check_guests(read, known, [], None)]:
