@@ -37,15 +37,12 @@ def _nic(card: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
 def _network_config(found: list[dict[str, Any]], networks: list[dict[str, Any]]) -> dict[str, Any]:
     """Tell cloud-init of several cards: by itself it asks for a lease on the first one only.
 
-    The way out is the first card's: with a default route on each, an answer could leave by another card than it came.
+    Only the first card's lease has a way out: with one on each, an answer could leave by another card than it came.
     """
     ethernets: dict[str, Any] = {}
     for number, card in enumerate(found):
-        lease = _serves_leases(card, networks)
-        entry: dict[str, Any] = {"match": {"macaddress": card["mac"]}, "dhcp4": lease}
-        if number:
-            entry |= {"optional": True, **({"dhcp4-overrides": {"use-routes": False}} if lease else {})}
-        ethernets[f"eth{number}"] = entry
+        entry: dict[str, Any] = {"match": {"macaddress": card["mac"]}, "dhcp4": _serves_leases(card, networks)}
+        ethernets[f"eth{number}"] = entry | ({"optional": True} if number else {})
     return {"version": 2, "ethernets": ethernets}
 
 

@@ -59,10 +59,11 @@ def parse_leases(text: str) -> list[Lease]:
 
 
 def parse_reservations(text: str) -> list[Reservation]:
-    """Read a dhcp-hostsfile of lines C(MAC[,ADDRESS][,NAME])."""
+    """Read a dhcp-hostsfile of lines C(MAC[,set:TAG][,ADDRESS][,NAME])."""
     found = []
     for line in text.splitlines():
         words = [word.strip() for word in line.partition("#")[0].split(",")]
+        words = [word for word in words if not word.startswith("set:")]
         if not words[0]:
             continue
         address = next((word for word in words[1:] if word.count(".") == 3 and word.replace(".", "").isdigit()), None)

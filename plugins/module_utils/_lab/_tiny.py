@@ -46,9 +46,7 @@ case $1 in
   bound|renew)
     ip addr replace "$ip/$mask" dev "$interface"
     [ -z "$mtu" ] || ip link set "$interface" mtu "$mtu"
-    # The way out is the first card's
-    metric=$(cat "/sys/class/net/$interface/ifindex")
-    [ -z "$router" ] || ip route replace default via "${router%% *}" dev "$interface" metric "$metric"
+    [ -z "$router" ] || ip route replace default via "${router%% *}" dev "$interface"
     [ -z "$hostname" ] || hostname "$hostname"
     { [ -z "$domain" ] || echo "search $domain"; for s in $dns; do echo "nameserver $s"; done; } > /etc/resolv.conf
     echo "kvmnet: $(hostname) has $ip"

@@ -29,6 +29,9 @@ DEFAULTS = "/etc/default/dnsmasq.kvmnet"
 DROP_IN = "/etc/systemd/system/dnsmasq@kvmnet.service.d/50-kvmnet-order.conf"
 LEASES = "/var/lib/misc/dnsmasq.kvmnet.leases"
 
+# Of a guest's cards that are not its first; no network has a name that begins so
+_FURTHER = "_further"
+
 _HEADER = "# Written by the role ursa.kvmnet.dnsmasq: changes made here are lost.\n"
 
 # Read by Debian's start script as shell, so the choice of resolv.conf is made on the host at every start. The stub of
@@ -140,6 +143,10 @@ def _dhcp(site: Site, settings: Settings) -> list[str]:
         for option, value in options.items():
             name = option if option.isdigit() else f"option:{option}"
             lines.append(f"dhcp-option=tag:{tag},{name},{value}")
+    firsts = _first(site)
+    if any(host.mac and firsts[host.name.lower()] is not host for host in site.hosts):
+        # Nothing, or dnsmasq would name itself; the last one that fits is the one that counts
+        lines.append(f"dhcp-option=tag:{_FURTHER},option:router")
     return lines
 
 
@@ -176,15 +183,17 @@ def _first(site: Site) -> dict[str, Host]:
 
 
 def reservations(site: Site) -> str:
-    """Return the dhcp-hostsfile. Two leases cannot have one name: that of several cards is the first one's."""
-    first = _first(site)
+    """Return the dhcp-hostsfile.
+
+    Two leases cannot have one name: that of several cards is the first one's, and so is the way out.
+    """
+    firsts = _first(site)
     lines = []
     for host in site.hosts:
-        row = [str(part) for part in (host.mac, host.address) if part is not None]
-        if first[host.name.lower()] is host:
-            row.append(host.name)
-        # An entry that says nothing keeps a card from being taken for the first one by the name that it asks with
-        lines.append(f"{','.join(row if len(row) > 1 else [*row, 'set:further'])}\n" if host.mac else "")
+        first = firsts[host.name.lower()] is host
+        row = [host.mac, None if first else f"set:{_FURTHER}", host.address, host.name if first else None]
+        if host.mac:
+            lines.append(f"{','.join(str(part) for part in row if part is not None)}\n")
     return "".join(lines)
 
 

@@ -149,18 +149,32 @@ def test_each_card_has_its_lease_and_its_name_in_the_domain_of_its_network() -> 
     # One lease has the name: two would take it from each other
     assert reservations.splitlines() == [
         f"{derive_mac('web')},192.168.0.2,web",
-        f"{derive_mac('web_dmz')},10.1.0.2",
-        f"{derive_mac('web_disks')},set:further",
+        f"{derive_mac('web_dmz')},set:_further,10.1.0.2",
+        f"{derive_mac('web_disks')},set:_further",
         f"{derive_mac('db')},db",
-        f"{derive_mac('db_kvm')},set:further",
+        f"{derive_mac('db_kvm')},set:_further",
     ]
     assert names.splitlines() == ["192.168.0.2 web.kvm.example web", "10.1.0.2 web.dmz.example"]
+
+
+def test_only_the_first_card_is_told_of_a_way_out() -> None:
+    def options(guest: dict[str, Any]) -> list[str]:
+        networks = dnsmasq_networks(NETWORKS) or []
+        files = dnsmasq_files(networks, dnsmasq_hosts(records(guest), networks))
+        (text,) = (row["content"] for row in files if row["path"].endswith("50-kvmnet-dnsmasq.conf"))
+        return [line for line in text.splitlines() if line.startswith("dhcp-option")]
+
+    # Of several options that fit the last one counts
+    line = "dhcp-option=tag:_further,option:router"
+    assert options(WEB)[-1] == line
+    assert "dhcp-option=tag:dmz,option:router,10.1.0.254" in options(WEB)
+    assert line not in options(PLAIN)
 
 
 def test_a_guest_without_an_address_of_its_own_has_the_name_of_its_first_lease_alone() -> None:
     guest = {"name": "db", "network": "kvm", "nics": [{"network": "dmz", "address": "10.1.0.3"}]}
     # dnsmasq would give the name of such a record to the second lease and take it from the first
-    assert served(guest) == (f"{derive_mac('db')},db\n{derive_mac('db', 'dmz')},10.1.0.3\n", "")
+    assert served(guest) == (f"{derive_mac('db')},db\n{derive_mac('db', 'dmz')},set:_further,10.1.0.3\n", "")
     assert proof_names(records(guest), NETWORKS) == []
 
 
@@ -195,8 +209,8 @@ def test_one_domain_has_all_cards() -> None:
     assert read_entries([found])[1] == []
 
 
-def test_cloud_init_is_told_of_all_cards_and_of_one_way_out() -> None:
-    further = {"optional": True, "dhcp4": True, "dhcp4-overrides": {"use-routes": False}}
+def test_cloud_init_is_told_of_all_cards() -> None:
+    further = {"dhcp4": True, "optional": True}
     assert entry(WEB)["network_config"] == {
         "version": 2,
         "ethernets": {

@@ -40,6 +40,7 @@ def test_the_lease_file() -> None:
 def test_the_reservations() -> None:
     text = f"{WEB.upper()},192.168.0.20,web\n# note\n\n{DB},db\n"
     assert parse_reservations(text) == [Reservation(WEB, "192.168.0.20", "web"), Reservation(DB, None, "db")]
+    assert parse_reservations(f"{WEB},set:_further,10.1.0.2") == [Reservation(WEB, "10.1.0.2", None)]
 
 
 @pytest.mark.parametrize(
