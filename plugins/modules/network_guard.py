@@ -20,6 +20,10 @@ description:
     links, addresses, routes, firewall, kernel settings and units are put back as they were and compared, and the task
     fails with the host's report.
   - When nothing is staged, the task is one call that changes nothing.
+  - A change that could not be undone on this host, or that no new connection could confirm, is refused before anything
+    is touched, in check mode too; see the collection's C(docs/guard.md).
+  - The report of a commit that was undone while its controller was gone is a warning of the next run, once. It is in
+    the result of M(ursa.kvmnet.kvmnet_info) as well.
 extends_documentation_fragment:
   - ursa.kvmnet.attributes
   - ursa.kvmnet.attributes.actiongroup
@@ -38,8 +42,9 @@ options:
     required: true
   timeout:
     description:
-      - Seconds in which a new connection has to confirm the change. At least 5. They count from the end of the apply,
-        so it does not matter how long that takes; after two minutes it counts as hanging and is undone.
+      - Seconds in which a new connection has to confirm the change. They count from the end of the apply, so it does not
+        matter how long that takes; after two minutes it counts as hanging and is undone.
+      - At least 5, and at least what two new connections take, which is tried before anything is touched.
     type: int
     default: 30
   admit:
@@ -59,13 +64,14 @@ options:
     default: true
   connect:
     description:
-      - The address at which the host is reached once the change is made, where that is another one than now. It has
-        to show the same host key.
+      - The address, not a name, at which the host is reached once the change is made, where that is another one than
+        now. It has to show the same host key.
       - The rest of the play goes on at the old address unless told otherwise; see the examples.
     type: str
   rollback:
     description:
-      - Put the last commit back instead.
+      - Put the last commit back instead. Doing so twice brings it back again.
+      - It is refused, naming them, when files of that commit were changed since, since those changes would go as well.
     type: bool
     default: false
   files:
@@ -76,7 +82,9 @@ options:
     default: []
     suboptions:
       path:
-        description: Where the file is, an absolute path.
+        description:
+          - Where the file is, an absolute path. It may not be a directory, a link, the kernel's own such as below
+            C(/proc), on a file system that is read-only, or the guard's own.
         type: path
         required: true
       content:
@@ -93,20 +101,23 @@ options:
         default: present
   commands:
     description:
-      - Programs of your own, run after everything else when there is anything to commit. One that fails puts everything
-        back.
+      - Programs of your own, run in this order after everything else when there is anything to commit. One that fails
+        puts everything back.
     type: list
     elements: dict
     default: []
     suboptions:
       argv:
-        description: The program and its arguments.
+        description:
+          - The program and its arguments. It is looked for where systemd's units find programs, not in the C(PATH) of the
+            login; it may be one of O(files).
         type: list
         elements: str
         required: true
       undo:
         description:
-          - The program and its arguments that undo it, run with the old files in place when the commit is put back.
+          - The program and its arguments that undo it, run with the old files in place when the commit is put back and
+            the program was begun, the last one first. After a power cut it is not run, and the report says so.
           - Without it, nothing is run then.
         type: list
         elements: str
@@ -177,6 +188,22 @@ host:
   returned: when something was committed with O(connect)
   type: str
   sample: 192.0.2.77
+report:
+  description:
+    - What the host says of a commit that it undid. C(error) is why, C(found) what was not as before and was put right,
+      C(restored) the files that were put back, and C(left) what is not as it was before in spite of that.
+  returned: when the commit was undone
+  type: dict
+  sample:
+    token: 5b0a9c1e
+    state: restored
+    error: no new connection confirmed the change within 30 s
+    found: ["eth0: the address 192.0.2.20/24 was gone", "eth0: the address 192.0.2.77/24 was new"]
+    restored: ["/etc/systemd/network/50-kvmnet-eth0.network"]
+    left: []
+    seconds: 1.9
+    ended: 1764000000.5
+    peer: 192.0.2.100
 seconds:
   description: How long the apply took on the host.
   returned: when something was committed

@@ -100,11 +100,12 @@ def test_a_change_that_plainly_shuts_its_controller_out_is_refused(
     machine: Machine, before: dict[str, list[str]]
 ) -> None:
     begun = _begun(machine)
-    for name, words in (
-        ("missing SSH rule", r"'[^']*-j DROP[^']*' would DROP it|'[^']+' would DROP it"),
-        ("wrong address", r"50-kvmnet-eth0\.network.*192\.0\.2\.20.* goes away"),
+    # Check mode refuses what a run would.
+    for name, words, arguments in (
+        ("missing SSH rule", r"'[^']*-j DROP[^']*' would DROP it|'[^']+' would DROP it", ["--check"]),
+        ("wrong address", r"50-kvmnet-eth0\.network.*192\.0\.2\.20.* goes away", []),
     ):
-        outcome = machine.change({**_named(name), "fault_precheck": True})
+        outcome = machine.change({**_named(name), "fault_precheck": True}, *arguments)
         assert (outcome.failed, outcome.unreachable) == (1, 0), outcome.text
         assert re.search(words, " ".join(outcome.text.split())), outcome.text
     assert _begun(machine) == begun

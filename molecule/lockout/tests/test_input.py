@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
 import time
-from pathlib import Path
 from typing import Any
 
-from machine import Machine, Outcome, differing, finish
+from machine import Machine, Outcome, differing, finish, kill_controller
 from table import LOCAL, MORE
 
 BEGUN = "stat -c '%y %i' /var/lib/kvmnet/guard/report.json 2>/dev/null || echo never"
@@ -168,21 +164,6 @@ def test_a_host_that_could_not_undo_the_change_is_left_alone(machine: Machine, b
     assert differing(before, machine.state()) == {}
 
 
-def _kill_tree(parent: int) -> None:
-    """Kill a process and all that it started: Ansible's workers sit in sessions of their own."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            number, rest = int(stat.parent.name), stat.read_text(errors="replace").rpartition(")")[2]
-            children.setdefault(int(rest.split()[1]), []).append(number)
-    doomed = [parent]
-    for number in doomed:
-        doomed += children.get(number, [])
-    for number in doomed:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
-
-
 def test_who_comes_next_hears_once_of_a_change_that_was_undone_unseen(
     machine: Machine, before: dict[str, list[str]]
 ) -> None:
@@ -191,7 +172,7 @@ def test_who_comes_next_hears_once_of_a_change_that_was_undone_unseen(
     running = machine.start_change({**OWN, "fault_commands": [], "fault_timeout": 5})
     while not machine.armed and running.poll() is None:
         time.sleep(0.05)
-    _kill_tree(running.pid)
+    kill_controller(machine.name)
     finish(running, started)
     end = time.monotonic() + 60
     while machine.armed and time.monotonic() < end:
