@@ -42,8 +42,8 @@ options:
     required: true
   timeout:
     description:
-      - Seconds in which a new connection has to confirm the change. They count from the end of the apply, so it does not
-        matter how long that takes; after two minutes it counts as hanging and is undone.
+      - Seconds in which a new connection has to confirm the change. They count from the end of the apply, so it does
+        not matter how long that takes; after two minutes it counts as hanging and is undone.
       - At least 5, and at least what two new connections take, which is tried before anything is touched.
     type: int
     default: 30
@@ -109,8 +109,8 @@ options:
     suboptions:
       argv:
         description:
-          - The program and its arguments. It is looked for where systemd's units find programs, not in the C(PATH) of the
-            login; it may be one of O(files).
+          - The program and its arguments. It is looked for where systemd's units find programs, not in the C(PATH) of
+            the login; it may be one of O(files).
         type: list
         elements: str
         required: true

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -38,6 +39,9 @@ _PAUSE = 0.4
 # The kernel's rules are put back as they were saved; a script would set up what it thinks they are.
 _NOT_REPEATED = ("shorewall", "ipset", "ipset-prune", "ip", "networkd")
 _NETWORKD = "systemd-networkd.service"
+# Routes that the kernel makes of addresses say nothing more than those; and what nobody knows by its number.
+_OF_ADDRESSES = re.compile(r"^the route '.* proto 2\b")
+_NUMBERS = re.compile(r" (?:proto|scope) \d+\b")
 # Sets that are filled beside those in use, and are there still if that was killed.
 _SCRATCH_SETS = ("kvmnet-new-", "kvmnet-undo")
 # Who does not answer by then is not waited for: there is another way.
@@ -48,7 +52,7 @@ def _past(line: str) -> str:
     """Return a difference as what was found and put right."""
     for now, then in ((" is gone", " was gone"), (" is there still", " was new"), (", is ", ", had become ")):
         line = line.replace(now, then)
-    return line
+    return _NUMBERS.sub("", line)
 
 
 def _is_own(step: dict[str, Any]) -> bool:
@@ -171,7 +175,7 @@ class Restorer:
             ApplyError: the kernel or systemd does not say.
         """
         lines = _compare.differences(self.before, read_state(self.before["units"]), self.made)
-        self.found += [_past(line) for line in lines]
+        self.found += [_past(line) for line in lines if not _OF_ADDRESSES.search(line)]
 
     def prune_ipsets(self) -> None:
         """Take away the address lists that there were not.

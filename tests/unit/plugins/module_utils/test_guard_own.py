@@ -242,3 +242,24 @@ def test_another_change_stands_in_the_way(
             _commit.check_free(nothing, check_mode)
     assert bool(undone) == (not watched and not check_mode)
     assert transaction.armed == TOKEN
+
+
+def test_what_was_put_right_is_told_in_words(
+    transaction: Transaction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = [
+        *("the link br9 is there still", "eth0: mtu was 1500, is 1400", "eth0: the address 192.0.2.20/24 is gone"),
+        "the route 'default via 192.0.2.1 dev eth0 proto 4' is gone",
+        # It goes with the address.
+        "the route '192.0.2.0/24 dev eth0 proto 2 scope 253 src 192.0.2.20' is gone",
+    ]
+    answers = iter([wrong])
+    monkeypatch.setattr(_restore._compare, "differences", lambda *_unused: next(answers, []))
+    change = Change(tmp_path, [])
+    change.begin(transaction)
+    _watch.undo(transaction, "a test says so")
+    assert transaction.last_report()["found"] == [
+        *("the link br9 was new", "eth0: mtu was 1500, had become 1400", "eth0: the address 192.0.2.20/24 was gone"),
+        "the route 'default via 192.0.2.1 dev eth0' was gone",
+    ]
+    assert transaction.last_report()["restored"] == [str(change.file)]
