@@ -26,7 +26,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Settings
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import ImageError, Library
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import read_call, told_once
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import in_order, read_call, told_once
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import LEASE_FILES, Probe
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem, report
@@ -83,7 +83,7 @@ def _problems(asked: Mapping[str, Any], say: Callable[[str], None]) -> list[Prob
         outcome = _converger(backend, params, say).plan(params["guests"], params["images"], params["exclusive"])
     except (BackendError, DiskError) as exc:
         return [*problems, Problem("guests", None, None, str(exc), "a host whose guests can be read")]
-    return problems + told_once(outcome.problems, problems)
+    return in_order(problems + told_once(outcome.problems, problems))
 
 
 def _settings(params: Mapping[str, Any]) -> Settings:
@@ -163,7 +163,7 @@ def run(module: AnsibleModule) -> None:
     except (BackendError, DiskError) as exc:
         module.fail_json(msg=str(exc))
     if outcome.problems:
-        module.fail_json(**report(outcome.problems))
+        module.fail_json(**report(in_order(outcome.problems)))
     if not module.check_mode:
         try:
             _await_images(module, converger.library, outcome)

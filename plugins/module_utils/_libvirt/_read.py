@@ -19,8 +19,6 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import meant_key, whole
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
-# What a guest may say in an inventory; the rest is derived from it
-_DERIVED = ("source", "nics", "wait_for")
 _WORDS = {"str": "a text", "path": "a path", "bool": "true or false", "list": "a list", "dict": "a dictionary"}
 
 Spec = Mapping[str, Mapping[str, Any]]
@@ -113,7 +111,7 @@ def _value(name: str, spec: Mapping[str, Any], value: Any) -> Any:
 
 def _known_keys(key: str, spec: Iterable[str]) -> str:
     meant = meant_key(key, spec)
-    known = ", ".join(name for name in spec if name not in _DERIVED)
+    known = ", ".join(name for name in spec if name != "source")
     return f"no such key{f', did you mean {meant}?' if meant else ';'} Known: {known}"
 
 
@@ -226,3 +224,14 @@ def told_once(problems: Iterable[Problem], told: Iterable[Problem]) -> list[Prob
     """Leave out what is only another word on a place of which something was told already."""
     places = {problem.place() for problem in told}
     return [problem for problem in problems if problem.place() not in places]
+
+
+def _rank(problem: Problem) -> tuple[bool, str, int]:
+    if problem.index is None:
+        return problem.variable == "images", "", 0
+    return False, problem.variable, problem.index
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems as a reader goes through a call: its own options, its lists by index, the images."""
+    return sorted(problems, key=_rank)

@@ -244,6 +244,9 @@ def test_what_ansible_refuses_does_not_hide_the_rest(tmp_path, capsys):
         ("images", "gone.path"),
     }
     assert result["msg"].startswith("9 problems, nothing was changed:\n- ")
+    told_in = [f"{p['variable']}[{p['index']}]" for p in result["problems"] if p["index"] is not None]
+    assert told_in == ["guests[0]", "guests[0]", "guests[1]", "kvmnet_guests[7]", "users[0]"]
+    assert result["problems"][-1]["variable"] == "images"
     assert not (tmp_path / "storage").exists()
 
 
