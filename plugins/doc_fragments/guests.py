@@ -75,7 +75,8 @@ options:
       vcpus:
         description:
           - The number of virtual CPUs. A new guest gets 1 by default.
-          - Changes while the guest runs, up to O(guests[].max_vcpus). A guest need not let go of one.
+          - Changes while the guest runs, up to O(guests[].max_vcpus). A guest need not let go of one; one
+            with O(guests[].virt_type=qemu) is not asked to, because its hypervisor does not survive that.
         type: int
       max_vcpus:
         description:

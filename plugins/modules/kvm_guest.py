@@ -35,7 +35,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - On the host, python3-libvirt, libvirt-daemon-system and qemu-utils.
+  - On the host, python3-libvirt, libvirt-daemon-system and qemu-utils; ovmf for guests with UEFI.
 options:
   images:
     description:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 SUITE = "bookworm"
 PACKAGES = ["busybox-static", "kmod", "linux-image-cloud-amd64"]
-# In this order, each with what it depends on: a network card, the power button that "shutdown" presses, randomness
-DRIVERS = ["virtio_pci", "virtio_net", "button", "evdev", "virtio_rng"]
+# In this order, each with what it depends on: a network card, the power button that "shutdown" presses, randomness,
+# memory that can be taken back
+DRIVERS = ["virtio_pci", "virtio_net", "button", "evdev", "virtio_rng", "virtio_balloon"]
 
 INITTAB = """\
 ::sysinit:/etc/rc

@@ -15,8 +15,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._await import
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Backend, BackendError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings, turn_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._nics import ADDRESS_FILTER, ADDRESS_FILTER_XML
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._starter import tiers
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._step import NewDisk, Step
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._wait import Probe
 
@@ -28,19 +29,8 @@ _ASK_AGAIN = 10.0
 def start_tiers(guests: Sequence[Guest]) -> list[list[Guest]]:
     """Return the guests in groups: one is started, and waited for, after the other."""
     by_name = {guest.name: guest for guest in guests}
-    depth: dict[str, int] = {}
-
-    def depth_of(name: str) -> int:
-        if name not in depth:
-            depth[name] = 0
-            needs = [need for need in by_name[name].run["depends"] if need in by_name]
-            depth[name] = 1 + max((depth_of(need) for need in needs), default=0)
-        return depth[name]
-
-    tiers: dict[tuple[int, int], list[Guest]] = {}
-    for guest in guests:
-        tiers.setdefault((guest.run["start_order"], depth_of(guest.name)), []).append(guest)
-    return [tiers[key] for key in sorted(tiers)]
+    turns = {name: turn_of(guest) for name, guest in by_name.items()}
+    return [[by_name[name] for name in tier] for tier in tiers(turns)]
 
 
 class Applier:
@@ -147,7 +137,8 @@ class Applier:
                 self._backend.change(step.domain, op)
             except BackendError as exc:
                 step.refused[op.option] = str(exc)
-                step.pending.append(op.option)
+                if op.option not in step.pending:
+                    step.pending.append(op.option)
 
     def _filters(self, steps: Iterable[Step]) -> None:
         """Make the network filter that a domain names before one is defined with it."""
@@ -203,8 +194,10 @@ class Applier:
                     todo.append(step)
             self._each(self._start_one, todo)
             delay = max((step.guest.run["start_delay"] for step in todo if step.guest is not None), default=0)
-            fresh = {step.name for step in todo}
-            watched = [guest for guest in tier if guest.name in fresh or by_name[guest.name].unproven]
+            # One that was only halted goes on with the lease it has
+            fresh = {step.name for step in todo if step.power == "restart" or not step.running}
+            started = {step.name for step in todo}
+            watched = [guest for guest in tier if guest.name in started or by_name[guest.name].unproven]
             waiter = Waiter(self._backend, self._files, self._probe, fresh, before)
             waiter.wait([guest for guest in watched if guest.name not in self.failures])
             self.addresses |= waiter.addresses

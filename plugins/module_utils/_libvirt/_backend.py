@@ -26,7 +26,7 @@ Metadata = Literal["title", "description", "mark"]
 # A guest that is booting, or has no driver, hears nothing; libvirt itself waits as long before it comes back
 _LET_GO = 5.0
 _POLL = 0.1
-_NVRAM = "/var/lib/libvirt/qemu/nvram"
+NVRAM = "/var/lib/libvirt/qemu/nvram/{}_VARS.fd"
 _DAEMONS = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
 
 
@@ -181,7 +181,7 @@ class LibvirtBackend:
     @staticmethod
     def _move_variables(old: str, new: str) -> None:
         with suppress(FileNotFoundError):
-            os.rename(f"{_NVRAM}/{old}_VARS.fd", f"{_NVRAM}/{new}_VARS.fd")
+            os.rename(NVRAM.format(old), NVRAM.format(new))
 
     @_guarded
     def undefine(self, name: str, keep_nvram: bool) -> None:

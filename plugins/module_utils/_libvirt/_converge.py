@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._apply import Applier
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Backend, Domain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._boot import Boot, has_order
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files, chain, inspect
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._drives import source_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, Settings, normalise
@@ -37,6 +38,7 @@ class Outcome:
     arrived: list[Image] = field(default_factory=list)
     images: dict[str, Image] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    boot: Change | None = None
     problems: list[Problem] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
@@ -49,6 +51,8 @@ class Outcome:
                 plan.add(change)
         for path in self.unused:
             plan.add(Change("delete", "image", path))
+        if self.boot is not None:
+            plan.add(self.boot)
         return plan
 
     def to_result(self) -> dict[str, Any]:
@@ -106,6 +110,7 @@ class Converger:
         probe: what the host knows about the guests' network.
         settings: what the call says for all guests.
         memory_mib: the host's memory, None not to check it.
+        boot: what starts guests with the host in their order; None where nothing does.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class Converger:
         probe: Probe,
         settings: Settings,
         memory_mib: int | None = None,
+        boot: Boot | None = None,
     ) -> None:
         self._backend = backend
         self._files = files
@@ -123,6 +129,7 @@ class Converger:
         self._probe = probe
         self._settings = settings
         self._memory_mib = memory_mib
+        self._boot = boot
 
     def plan(self, entries: Sequence[Mapping[str, Any]], images: Mapping[str, Any], exclusive: bool) -> Outcome:
         """Read, check and plan; nothing is written."""
@@ -152,6 +159,10 @@ class Converger:
         outcome.steps = planner.plan(guests, domains, exclusive)
         outcome.problems = planner.problems
         outcome.downloads = self.library.missing(used.values())
+        if self._boot is not None:
+            touched = {step.domain for step in outcome.steps}
+            others = [domain for domain in domains if domain.name not in touched]
+            outcome.boot = self._boot.plan(has_order((g for g in guests if g.state != "absent"), others))
         if self._settings.prune_images:
             outcome.unused = self.library.unused(known.values(), self._standing(domains, outcome.steps))
         return outcome
@@ -188,5 +199,7 @@ class Converger:
         applier.apply(outcome.steps)
         for path in [] if applier.failures else outcome.unused:
             self.library.remove(path)
+        if self._boot is not None and outcome.boot is not None:
+            self._boot.apply(outcome.boot.action != "delete")
         outcome.failures = applier.failures
         outcome.addresses = applier.addresses

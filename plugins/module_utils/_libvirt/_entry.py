@@ -31,15 +31,16 @@ def _more_disks(root: Element) -> list[dict[str, Any]]:
 
 
 def _seed_options(root: Element) -> dict[str, Any]:
-    """Return what is in the seed that we made."""
+    """Return whether there is a seed that we made, and what is in it."""
     path = _drives.read_seed(root) if _mark.get(root, "seed") else None
     if path is None:
-        return {}
+        # A disk that is made from an image has one unless the entry says no
+        return {"seed": False} if _mark.get(root, "image") and _drives.read_disk(root) else {}
     try:
         with open(path, "rb") as file:
-            return _seed.options_of(file.read(_SEED_SIZE))
+            return {"seed": True} | _seed.options_of(file.read(_SEED_SIZE))
     except OSError:
-        return {}
+        return {"seed": True}
 
 
 def entry_of(domain: Domain) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._nics import 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import BY_NAME, ROWS
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._patch import normalise_patch
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._read import Entry, place
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._starter import Turn
 
 CONSOLE_DIRECTORY = "/var/log/libvirt/qemu"
 
@@ -113,6 +114,11 @@ class Guest:
         found = {row.name: wanted[row.name] for row in ROWS if row.name in wanted}
         # Disks get their formats and places filled in
         return found | {"disks": [dict(disk) for disk in found["disks"]]} if "disks" in found else found
+
+
+def turn_of(guest: Guest) -> Turn:
+    """Return when it is started."""
+    return Turn(guest.run["start_order"], guest.run["start_delay"], guest.run["depends"])
 
 
 def _spell(given: dict[str, Any], name: str, settings: Settings) -> dict[str, int]:

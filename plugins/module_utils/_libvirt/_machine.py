@@ -107,6 +107,9 @@ def live_vcpus(root: Element, count: int, heal: bool) -> list[LiveOp]:
     """Plug processors in, or ask the guest to let go of some."""
     if heal or count > read_max_vcpus(root):
         return []
+    # An emulated processor that is taken out corrupts the memory of QEMU 7.2, which ends the guest some calls later
+    if root.get("type") == "qemu" and count < read_vcpus(root):
+        return []
     _set_vcpus(root, count, read_max_vcpus(root))
     return [LiveOp("vcpus", "vcpus", count)]
 

@@ -20,6 +20,7 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, EmptyBackend, connect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._boot import Boot
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._converge import Converger, Outcome, host_memory_mib
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._courier import Courier
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, Files
@@ -113,7 +114,9 @@ def _converger(backend: Any, params: Mapping[str, Any], say: Callable[[str], Non
     settings = _settings(params)
     library = Library(f"{settings.storage}/images", _open, say)
     probe = Probe(params["lease_files"])
-    return Converger(backend, Files(settings.storage), library, probe, settings, host_memory_mib())
+    # Of other hypervisors libvirt keeps its own account
+    boot = Boot() if params["uri"] == SPEC["uri"]["default"] else None
+    return Converger(backend, Files(settings.storage), library, probe, settings, host_memory_mib(), boot)
 
 
 def _with_libvirt() -> None:

@@ -102,6 +102,10 @@ def _mbit(interface: Element, direction: str) -> float | None:
     return int(rate) // _MBIT if int(rate) % _MBIT == 0 else int(rate) / _MBIT
 
 
+def _rates(interface: Element) -> dict[str, float | None]:
+    return {f"{direction}_mbit": _mbit(interface, direction) for direction in ("inbound", "outbound")}
+
+
 def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
@@ -124,8 +128,7 @@ def nic(interface: Element) -> dict[str, Any]:
         "mtu": _number(attribute(interface, "mtu", "size")),
         "queues": _number(attribute(interface, "driver", "queues")) or 1,
         "link": attribute(interface, "link", "state") or "up",
-        "inbound_mbit": _mbit(interface, "inbound"),
-        "outbound_mbit": _mbit(interface, "outbound"),
+        **_rates(interface),
         "anti_spoofing": spoofing,
         "address": None if address is None else address.get("value"),
     }
@@ -272,7 +275,8 @@ def live_nics(root: Element, nics: Sequence[Mapping[str, Any]], heal: bool) -> l
         there = by_mac.get(entry["mac"])
         if there is not None and _attached(there, entry):
             before = serialise(there)
-            _write_changeable(there, entry)
+            # Not every kernel can hold a card to a rate: one that refused is not asked again at each run
+            _write_changeable(there, {**entry, **_rates(there)} if heal else entry)
             if before != serialise(there):
                 ops.append(LiveOp("nics", "update", serialise(there)))
         elif there is None and not heal:

@@ -23,6 +23,7 @@ PATCH_SPEC: dict[str, Any] = {
     "xml": {"type": "str", "required": True},
 }
 _TAG = "patch"
+_ON_USB = ("hostdev[@type='usb']", "redirdev[@bus='usb']", "input[@bus='usb']")
 Patch = Mapping[str, str]
 
 
@@ -78,7 +79,20 @@ def write_patches(root: Element, patches: Sequence[Patch]) -> None:
                 here = parent.find(tag)
                 parent = add(parent, tag) if here is None else here
             parent.append(parse(patch["xml"]))
+    _open_usb(root)
     mark_patches(root, patches)
+
+
+def _open_usb(root: Element) -> None:
+    """Give a domain of ours, which is made without USB, a controller as soon as something is plugged into it."""
+    devices = root.find("devices")
+    none = None if devices is None else devices.find("controller[@type='usb'][@model='none']")
+    if devices is None or none is None:
+        return
+    if len(devices.findall("controller[@type='usb']")) > 1:
+        devices.remove(none)
+    elif any(devices.find(device) is not None for device in _ON_USB):
+        none.set("model", "qemu-xhci")
 
 
 def mark_patches(root: Element, patches: Iterable[Patch]) -> None:

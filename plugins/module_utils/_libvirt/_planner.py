@@ -185,7 +185,8 @@ class Planner:
             if row.name in ("disk_gib", "seed_content"):
                 continue
             # An image is named for the disk that is made from it: another name does not change a disk that exists
-            kept_disk = row.name == "image" and disk is not None and path == have_path
+            on_image = disk is not None and (disk.backing is not None or has_disk(guest.image))
+            kept_disk = row.name == "image" and on_image and path == have_path
             other_disk = row.name == "disk_format" and path != have_path
             if (row.effect == "recreate" and have is not None and not other_disk) or kept_disk:
                 step.recreate[row.name] = (have, want)

@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import Domain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import NVRAM, Domain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Disk, Files, chain
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect as inspect_disk
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Guest, console_log
@@ -233,6 +233,9 @@ class Storage:
         """Return the files of a guest that go with it in any case."""
         names = self._names(name, guest)
         paths = [path for one in names for path in (self.files.seed_path(one), console_log(one))]
+        if guest is not None and guest.run["remove_storage"]:
+            # Of a guest with UEFI that was removed before, or has a BIOS now
+            paths += [NVRAM.format(one) for one in names]
         return [path for path in paths if self.files.exists(path)]
 
 

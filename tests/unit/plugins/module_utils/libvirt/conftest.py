@@ -228,7 +228,7 @@ def host(tmp_path, monkeypatch):
     (tmp_path / "vmlinuz").write_text("kernel")
     (tmp_path / "initrd").write_text("initrd")
 
-    this = SimpleNamespace(path=tmp_path, leases=leases, links=links, addresses={}, silent=set())
+    this = SimpleNamespace(path=tmp_path, leases=leases, links=links, addresses={}, silent=set(), boot=None)
 
     def lease(name, macs):
         if name not in this.silent and macs:
@@ -253,7 +253,7 @@ def host(tmp_path, monkeypatch):
         for nic in (nic for nic in cards if isinstance(nic, dict)):
             if nic.get("tap", "").startswith("tap-"):
                 this.tap(nic["tap"])
-        converger = Converger(this.backend, this.files, library, probe, chosen, 8192)
+        converger = Converger(this.backend, this.files, library, probe, chosen, 8192, this.boot)
         outcome = converger.plan(list(guests), this.images, exclusive)
         if apply and not outcome.problems:
             converger.apply(outcome)

@@ -154,3 +154,10 @@ def test_while_a_guest_is_renamed_or_removed(host, guest, dead):
         if not cut:
             return
     pytest.fail("it has no end")
+
+
+def test_a_guest_that_was_halted_goes_on_with_the_lease_it_has(host, guest):
+    entry = guest("web", wait_for=["lease"])
+    host.converge(entry)
+    host.converge({**entry, "state": "paused"})
+    assert host.converge(entry).failures == {}

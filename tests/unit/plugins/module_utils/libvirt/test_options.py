@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _xml
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import ROWS
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import ROWS, TABLE
 
 from ._runs import options_of, unchanged
 
@@ -60,6 +63,10 @@ SAMPLES = {
     "depends": (["db"], None, ""),
     "network": ("kvm", "other", ""),
 }
+
+
+def usb(host, name="web"):
+    return host.backend.persistent[name].findall("devices/controller[@type='usb']")
 
 
 class TestOptions:
@@ -115,6 +122,46 @@ class TestOptions:
         assert unchanged(host, entry).to_result()["pending_restart"] == outcome.to_result()["pending_restart"]
         assert host.converge({**entry, "restart": "if_needed"}).plan().lines()[0] == "~ guest web: change, by a restart"
         assert unchanged(host, entry).steps[0].pending == []
+
+    def test_a_rate_that_the_kernel_refuses_is_not_asked_for_again(self, host, guest):
+        """Refused in two parts, it is still one option that waits."""
+        host.converge(guest("web"))
+        host.backend.refuses = {"nics": "Error: Specified qdisc kind is unknown."}
+        more = {"mac": "52:54:00:00:00:02", "tap": "tap-2"}
+        entry = guest("web", nics=[{**NIC, "inbound_mbit": 10}, {**more}])
+        host.converge(guest("web", nics=[NIC]))
+        assert host.converge(entry).to_result()["pending_restart"] == [{"name": "web", "options": ["nics"]}]
+        assert unchanged(host, entry).to_result()["pending_restart"] == [{"name": "web", "options": ["nics"]}]
+
+    @pytest.mark.parametrize(("virt_type", "waits"), [("kvm", []), ("qemu", ["vcpus"])])
+    def test_an_emulated_processor_is_not_taken_out_of_a_guest_that_runs(self, host, guest, virt_type, waits):
+        entry = guest("web", virt_type=virt_type, max_vcpus=3, vcpus=2)
+        host.converge(entry)
+        assert host.converge({**entry, "vcpus": 1}).steps[0].pending == waits
+        assert unchanged(host, {**entry, "vcpus": 1}).steps[0].pending == waits
+        assert host.converge({**entry, "vcpus": 3}).steps[0].pending == []
+
+    def test_another_image_of_a_guest_without_a_disk_of_it(self, host, guest):
+        """Its name is all that there is: kernel and initrd are options of their own."""
+        host.images["other"] = host.images["tiny"]
+        host.converge(guest("web", disk_gib=1))
+        outcome = host.converge(guest("web", disk_gib=1, image="other"))
+        assert options_of(outcome) == {"image": ("tiny", "other")}
+        assert outcome.steps[0].recreate == {}
+        unchanged(host, guest("web", disk_gib=1, image="other"))
+
+    def test_a_usb_device_brings_a_controller(self, host, guest):
+        """A domain of ours is made without USB, and libvirt refuses every device on it then."""
+        device = "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1'/><product id='0x2'/></source></hostdev>"
+        entry = guest("web", state="stopped", xml_patch=[{"xml": device}])
+        host.converge(entry)
+        assert [c.get("model") for c in usb(host)] == ["qemu-xhci"]
+        unchanged(host, entry)
+        own = {"xml": "<controller type='usb' model='nec-xhci'/>"}
+        host.converge(guest("db", state="stopped", xml_patch=[own]))
+        assert [c.get("model") for c in usb(host, "db")] == ["nec-xhci"]
+        host.converge(guest("plain", state="stopped"))
+        assert [c.get("model") for c in usb(host, "plain")] == ["none"]
 
     def test_a_live_change_that_somebody_made_is_undone(self, host, guest):
         host.converge(guest("web"))
@@ -179,3 +226,19 @@ class TestOptions:
         devices = host.backend.persistent["web"].find("devices")
         assert devices.find("tpm") is None
         assert [d.attrib for d in devices.findall("hostdev")] == [hand_made.attrib]
+
+
+def test_every_option_is_proven_on_a_real_hypervisor():
+    """The table of the scenario has a row for each option, and for each key of those that are lists."""
+    scenario = Path(__file__).parents[5] / "molecule/guests/tests"
+    table = yaml.safe_load((scenario / "option_values.yml").read_text(encoding="utf-8"))
+    missing = set()
+    for option in (row for row in TABLE if row.spec is not None):
+        values = [table[option.name].get(which) or [] for which in ("first", "second")] if option.name in table else []
+        keys = {key for value in values if isinstance(value, list) for entry in value for key in entry}
+        keys |= {key for value in values if isinstance(value, dict) for key in value}
+        inner = {name.rpartition(".")[2] for name in table if name.startswith(f"{option.name}.")}
+        missing |= {option.name} - set(table)
+        missing |= {f"{option.name}.{key}" for key in option.spec.get("options", {}) if key not in keys | inner}
+    assert missing == set()
+    assert [name for name, row in table.items() if "proven" not in row and row["first"] == row["second"]] == []

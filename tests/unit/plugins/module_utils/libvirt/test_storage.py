@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _storage
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
 
 from ._runs import unchanged
@@ -122,3 +122,15 @@ def test_nothing_half_made_stays(host, guest):
     assert [name for name in os.listdir(host.settings["storage"]) if name.startswith("web")] == []
     host.backend.fails_to_define = set()
     assert host.converge(guest("web", image="deb")).failures == {}
+
+
+def test_the_variables_of_a_guest_that_had_uefi_go_with_its_disk(host, guest, monkeypatch):
+    """They stay when it goes without its disk, and no domain names them any more."""
+    monkeypatch.setattr(f"{_storage.__name__}.NVRAM", f"{host.path}/{{}}_VARS.fd")
+    variables = host.path / "web_VARS.fd"
+    variables.write_text("")
+    host.converge(guest("web", image="deb"))
+    for storage, there in ((False, True), (True, False)):
+        host.converge(guest("web", image="deb"))
+        host.converge(guest("web", state="absent", remove_storage=storage, on_timeout="destroy"))
+        assert variables.exists() == there
