@@ -163,6 +163,10 @@ options:
         description:
           - Guests with a lower number are started, and waited for, before those with a higher one.
             Changes while the guest runs.
+          - libvirt starts guests with the host in no order. As soon as a guest of a host has one
+            (O(guests[].start_order), O(guests[].start_delay), O(guests[].depends)), C(kvmnet-guests.service) starts
+            all of them in its place at the host's boot, one after the other, without waiting until they are up.
+            It goes with the last guest that has an order.
         type: int
         default: 0
       start_delay:

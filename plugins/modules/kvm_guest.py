@@ -194,6 +194,7 @@ EXAMPLES = r"""
           - {mac: "52:54:10:20:30:40", tap: tap-db}
           - {mac: "52:54:10:20:30:42", tap: tap-db-backup, outbound_mbit: 100}
         wait_for: [lease, agent, {port: 5432}]
+        # Needs the package swtpm-tools on the host
         xml_patch:
           - xml: <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
 
