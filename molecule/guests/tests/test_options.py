@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from testinfra.host import Host
 
 TABLE = yaml.safe_load((Path(__file__).parent / "option_values.yml").read_text(encoding="utf-8"))
 SEED = ("hostname", "fqdn", "users", "user_data", "meta_data", "network_config")
+NETWORK = "<network><name>opt-net</name><forward mode='bridge'/><bridge name='br0'/></network>"
 Entry = dict[str, Any]
 
 
@@ -58,7 +59,7 @@ def unlike(ursa: Host, when: str) -> list[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def surroundings(ursa: Host, taps: Callable[..., None], removed: Callable[..., None]) -> None:
+def surroundings(ursa: Host, taps: Callable[..., None], removed: Callable[..., None]) -> Iterator[None]:
     taps("tap-opt", "tap-opt2", "tap-opt3")
     taps("tap-optq", queues=2)
     removed("opt")
@@ -66,6 +67,9 @@ def surroundings(ursa: Host, taps: Callable[..., None], removed: Callable[..., N
     ursa.check_output("cp /srv/kvmnet/images/tiny-vmlinuz /var/tmp/opt-vmlinuz")
     ursa.check_output("cp /srv/kvmnet/images/tiny-initrd.img /var/tmp/opt-initrd")
     ursa.check_output("qemu-img create -q -f qcow2 /var/tmp/opt-data.qcow2 1G")
+    ursa.check_output(f'echo "{NETWORK}" > /var/tmp/opt-net.xml && virsh net-create /var/tmp/opt-net.xml')
+    yield
+    ursa.check_output("virsh net-destroy opt-net && rm -f /var/tmp/opt-*")
 
 
 def process(ursa: Host) -> str:
