@@ -302,8 +302,8 @@ class Library:
             return
         self.say(f"image {image.name}: converting {kind} to qcow2")
         other = part.with_suffix(".converted")
+        free = shutil.disk_usage(self.directory).free
         try:
-            free = shutil.disk_usage(self.directory).free
             self._run(["qemu-img", "convert", "-q", "-f", kind, "-O", "qcow2", source, str(other)])
             other.rename(part)
         except DiskError as exc:
