@@ -61,7 +61,13 @@ def _lines(port: Port, host: Host) -> list[str]:
         *mtu_lines(host, port.name, port.mtu, networkd.network_path(port.name)),
         f"link set dev {port.name} master {port.bridge} up",
         f"link set dev {port.name} type bridge_slave {' '.join(flags)}",
+        *_without_addresses(host.links.get(port.name)),
     ]
+
+
+def _without_addresses(link: Link | None) -> list[str]:
+    """A networkd that starts with this change leaves addresses that it finds, and answers would go by them."""
+    return [f"address flush dev {link.name} scope global"] if link is not None and link.addresses else []
 
 
 def _check_link(port: Port, host: Host, out: Outcome) -> None:

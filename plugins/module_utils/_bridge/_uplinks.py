@@ -169,6 +169,10 @@ def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
         *mtu_lines(host, name, uplink.mtu, path),
         *address_lines(name, uplink.addresses, link),
     )
+    if name in out.taken and link is not None and not uplink.dhcp:
+        # A networkd that starts with this change leaves what it finds.
+        others = (address.partition("/")[0] for address in link.addresses if address not in uplink.addresses)
+        out.ip(*(f"address flush dev {name} to {address}" for address in others))
     if uplink.shared_out:
         # Flushing nothing is no failure, deleting nothing would be.
         out.ip(f"route flush table main exact default dev {name}")

@@ -113,6 +113,12 @@ def test_it_is_released_before_networkd_has_it_and_given_back_after_that_let_it_
     ]
 
 
+def test_an_address_that_is_not_wanted_goes(old: FakeHost) -> None:
+    out = old.links_of(None, [{**UPLINK, "addresses": ["172.20.1.140/24"]}])
+    (lines,) = [args["lines"] for kind, _key, _order, args in out.steps if kind == "ip"]
+    assert "address flush dev eth0 to 172.20.1.130" in lines
+
+
 def test_an_address_by_dhcp_is_asked_for_anew(host: FakeHost) -> None:
     old = ifupdown(host, "auto eth0\niface eth0 inet dhcp\n")
     (back,) = [
@@ -128,6 +134,8 @@ def test_a_port_is_taken_over_and_its_bridge_keeps_the_name_servers(old: FakeHos
     assert "DNS=9.9.9.9\n" in str(bridged.files["/etc/systemd/network/50-kvmnet-br1.network"])
     out = old.ports_of([PORT], staged={"/etc/systemd/network/50-kvmnet-br1.netdev": "[NetDev]\n"})
     assert (out.problems, out.taken) == ([], ["eth0"])
+    (lines,) = [args["lines"] for kind, _key, _order, args in out.steps if kind == "ip"]
+    assert "address flush dev eth0 scope global" in lines
 
 
 @pytest.mark.parametrize("named", ["bridge_ports none", "wpa-ssid home", "bond-master bond0", "vlan-raw-device eth1"])
