@@ -203,16 +203,8 @@ def _at(name: str, accident: str, steps: tuple[str, ...], variables: Mapping[str
     ]
 
 
-_ACCIDENTS = [
-    *_at("applier killed", "applier killed", APPLYING[:-1]),
-    *_at("watcher killed", "watcher killed", (*UNARMED, *APPLYING, *UNDOING)),
-    *_at("module killed", "module killed", (*UNARMED, "armed")),
-    *_at("all of ours killed", "all of ours killed", (*UNARMED, *APPLYING, *UNDOING)),
-    # It could have been confirmed, and nobody is there to do so.
-    *_at("controller killed", "controller killed", (*UNARMED, *APPLYING[:-1]), GOOD),
-    *_at("controller killed", "controller killed", ("applied", "restoring")),
-    *_at("power cut", "power cut", (*UNARMED, *APPLYING, *UNDOING)),
-    *_at("watcher stopped by an admin", "watcher stopped", (*APPLYING, *UNDOING)),
+# The clock, and a second fault while the host already puts things back, or just before.
+_SECOND = [
     *_at("clock 7 h forward", "clock jumps forward", ("begun", "applied", "restoring")),
     *_at("clock 7 h back", "clock jumps back", ("begun", "applied", "restoring")),
     *_at("rollback killed three times", "killed three times", ("restoring",)),
@@ -224,6 +216,9 @@ _ACCIDENTS = [
         ("applied",),
         {**_LOCKED, "kvmnet_uplinks": [{**MANAGED, "address": "192.0.2.77/24"}]},
     ),
+]
+# The change is right and about to be confirmed, so that either end is a good one.
+_RIGHT = [
     *(
         Fault(name, GOOD, accident=name, step="confirming", expect="was undone by the host", lasts=True)
         for name in ("module killed", "watcher killed", "all of ours killed", "controller killed", "power cut")
@@ -233,5 +228,16 @@ _ACCIDENTS = [
         for name in ("all of ours killed", "controller killed", "power cut")
     ),
 ]
+_ACCIDENTS = [
+    *_at("applier killed", "applier killed", APPLYING[:-1]),
+    *_at("watcher killed", "watcher killed", (*UNARMED, *APPLYING, *UNDOING)),
+    *_at("module killed", "module killed", (*UNARMED, "armed")),
+    *_at("all of ours killed", "all of ours killed", (*UNARMED, *APPLYING, *UNDOING)),
+    # It could have been confirmed, and nobody is there to do so.
+    *_at("controller killed", "controller killed", (*UNARMED, *APPLYING[:-1]), GOOD),
+    *_at("controller killed", "controller killed", ("applied", "restoring")),
+    *_at("power cut", "power cut", (*UNARMED, *APPLYING, *UNDOING)),
+    *_at("watcher stopped by an admin", "watcher stopped", (*APPLYING, *UNDOING)),
+]
 
-FAULTS = [*_MISTAKES, *_ACCIDENTS]
+FAULTS = [*_SECOND, *_RIGHT, *_MISTAKES, *_ACCIDENTS]
