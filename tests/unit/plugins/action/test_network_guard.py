@@ -188,3 +188,30 @@ def test_a_long_report_is_cut_and_what_is_left_is_not() -> None:
     lines = Controller(good(result=[undone])).go()["msg"].splitlines()
     assert lines[1:3] == ["Not everything is as it was before:", "- br9 is gone"]
     assert lines[-1] == "- and 10 more, in /var/lib/kvmnet/guard/report.json"
+
+
+KILLED = {"failed": True, "msg": "MODULE FAILURE", "module_stdout": "", "module_stderr": "Killed", "rc": 137}
+
+
+@pytest.mark.parametrize("end", [KILLED, AnsibleConnectionFailure("timed out")], ids=["killed", "cut off"])
+def test_the_host_is_asked_what_became_of_a_start_that_had_no_end(end: Any) -> None:
+    """It may have begun, and may be confirmed as any other; until then nothing is said of it."""
+    answers = [report("unknown"), report("running"), report("applied")]
+    assert Controller(good(apply=[end], result=answers)).go()["changed"] is True
+    undone = report("restored", error="the change was never begun", restored=[], left=[])
+    result = Controller(good(apply=[end], result=[undone])).go()
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert result["msg"].startswith("The commit was undone by the host: the change was never begun.")
+
+
+def test_a_change_that_never_began_is_a_failure_that_changed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_guard, "BEGIN_SECONDS", 0.01)
+    result = Controller(good(apply=[KILLED], result=[report("unknown", error="the host has no report")])).go()
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert result["msg"] == "The commit was never begun, and nothing was changed: the host has no report. Run again."
+
+
+def test_a_refusal_is_believed_at_once() -> None:
+    controller = Controller(good(apply=[{"failed": True, "msg": "1 problem, nothing was changed"}]))
+    assert controller.go()["msg"] == "1 problem, nothing was changed"
+    assert controller.phases[-1] == "apply"
