@@ -15,24 +15,24 @@ from pathlib import Path
 
 from machine import Machine, kill_controller
 
-# A room of its own that is soon full; what is written to these directories is written to it.
+# These directories get a room of their own that is soon full: what is written to them is written there.
 _SMALL = """\
-mkdir /run/small
+mkdir /run/small /run/filler
 mount -t tmpfs -o size={size} none /run/small
-for name in {names}; do
-    mkdir -p "/run/small/$name"
-    cp -a "/$name/." "/run/small/$name/"
-    mount --bind "/run/small/$name" "/$name"
+for name in run/filler {names}; do
+    mkdir -p "/run/small/$name/upper" "/run/small/$name/work"
+    mount -t overlay -o "lowerdir=/$name,upperdir=/run/small/$name/upper,workdir=/run/small/$name/work" none "/$name"
 done
-"""
-_LARGE = """\
-for name in {names}; do
-    umount "/$name"
-done
-umount /run/small
+umount --lazy /run/small
 rmdir /run/small
 """
-_FILL = "head -c 64M /dev/zero > /run/small/filler || true"
+_LARGE = """\
+for name in run/filler {names}; do
+    umount "/$name"
+done
+rmdir /run/filler
+"""
+_FILL = "head -c 64M /dev/zero > /run/filler/zeros || true"
 _NETWORK = "etc/systemd/network"
 _BREAK = """\
 cat > /usr/local/sbin/networkctl <<'END'
@@ -160,7 +160,7 @@ ACCIDENTS = {
     "module killed": _killed(MODULE),
     "all of ours killed": _killed(OURS),
     "killed three times": _killed(OURS, 3),
-    "controller killed": Accident(lambda machine: kill_controller(machine.name), leaves_controller=False),
+    "controller killed": Accident(lambda machine: kill_controller(machine.controller), leaves_controller=False),
     "power cut": Accident(Machine.power_cycle, power=True),
     "watcher stopped": Accident(_stopped),
     "networkctl fails from the beginning": _broken("exit 1", at_once=True),

@@ -64,6 +64,7 @@ class Machine:
         self.name = name
         self.namespace = f"kvmnet-{name}"
         self.disk = LAB / "machines" / name / "upper"
+        self.controller = f"{os.getpid()}-{name}"
         self._first = 0
         self._old_notes: set[str] = set()
 
@@ -225,7 +226,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**environment(), _CONTROLLER: self.name},
+            env={**environment(), _CONTROLLER: self.controller},
             start_new_session=True,
         )
 
@@ -276,11 +277,12 @@ class Clock(threading.Thread):
         return None if start is None or self.ended is None else self.ended - start
 
 
-def kill_controller(name: str) -> None:
+def kill_controller(controller: str) -> None:
     """Kill ansible-playbook, its workers and every SSH of it, masters of shared connections as well."""
+    mark = f"{_CONTROLLER}={controller}\0".encode()
     for directory in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if directory.name.isdigit() and f"{_CONTROLLER}={name}".encode() in (directory / "environ").read_bytes():
+            if directory.name.isdigit() and mark in (directory / "environ").read_bytes():
                 os.kill(int(directory.name), signal.SIGKILL)
 
 
