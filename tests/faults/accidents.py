@@ -42,7 +42,7 @@ cat > /usr/local/sbin/networkctl <<'END'
 END
 chmod +x /usr/local/sbin/networkctl
 """
-_REPAIR = "rm /usr/local/sbin/networkctl"
+_REPAIR = "rm -f /usr/local/sbin/networkctl"
 # The clock on the wall as the guard and all that it runs see it; that of the machine is everybody's.
 _CLOCK = """\
 base64 -d > /usr/local/lib/kvmnet-clock.so <<'END'
@@ -55,7 +55,7 @@ printf '[Service]\nEnvironment=LD_PRELOAD=/usr/local/lib/kvmnet-clock.so\n' \
 systemctl daemon-reload
 """
 _NO_CLOCK = """\
-rm -r /run/systemd/system/kvmnet-.service.d /run/kvmnet-clock /usr/local/lib/kvmnet-clock.so
+rm -rf /run/systemd/system/kvmnet-.service.d /run/kvmnet-clock /usr/local/lib/kvmnet-clock.so
 systemctl daemon-reload
 """
 _TIME = "systemd-run --quiet --wait --pipe --unit=kvmnet-time python3 -c 'import time; print(time.time())'"
