@@ -120,7 +120,8 @@ def _check_python(python: str, mount: _mounts.Mount | None) -> list[Problem]:
 
 def _check_disks(state: Disk, etc: Disk, needs: Needs) -> list[Problem]:
     problems = []
-    if state.memory is not None:
+    # A host that keeps nothing comes back with the network that it was delivered with.
+    if state.memory is not None and etc.memory is None:
         where = f"{state.memory.point}, which is in memory ({state.memory.kind})"
         allowed = f"a directory on a disk: a power cut would take the undo from {where}"
         problems.append(Problem("host", None, "state", state.path, allowed))

@@ -191,6 +191,7 @@ def end_leftover() -> None:
     _run.run([*_unit(f"kvmnet-leftover-{token}"), "--wait", sys.executable, str(PROGRAM), "stoppost"])
     report = transaction.last_report()
     left = "; ".join(report.get("left") or []) or "everything is as it was before"
+    transaction.tell(token)
     raise _run.ApplyError(
         f"commit {token} by {about.get('peer') or 'somebody'} was never confirmed, and nothing watched over it any "
         f"more; it was undone now ({left}). Run again"

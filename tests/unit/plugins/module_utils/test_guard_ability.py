@@ -92,6 +92,8 @@ def test_what_is_saved_outlives_a_power_cut() -> None:
     overlay = _mounts.Mount("/", "overlay", upper="/run/upper")
     answers = said(replace(GOOD, state=replace(STATE, mount=overlay, memory=overlay)))
     assert "in memory (overlay)" in answers["host.state"]
+    # On a host without a disk the change goes as well.
+    assert said(replace(GOOD, state=replace(STATE, memory=overlay), etc=replace(ETC, memory=overlay))) == {}
 
 
 def test_a_place_that_cannot_be_written_is_named() -> None:
