@@ -229,8 +229,8 @@ def open_candidate(module: AnsibleModule) -> Candidate:
         previous = _previous.open_previous()
         if previous is None:
             problems.append(Problem("rollback", None, None, True, "only after a commit: there is none to put back"))
-        problems += _previous.check_unchanged()
         candidate = previous or Candidate(None, None)
+        problems += _previous.check_unchanged() + _previous.check_ports(candidate)
     else:
         candidate = Candidate.begin(params["run_id"], stage=True)
         _commit.resume(candidate)

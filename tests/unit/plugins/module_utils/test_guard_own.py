@@ -179,6 +179,17 @@ def test_what_somebody_changed_since_is_not_overwritten(transaction: Transaction
     assert _previous.check_unchanged() == []
 
 
+def test_what_a_firewall_writes_itself_is_nobodys_change(
+    transaction: Transaction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = Change(tmp_path, [])
+    commit(transaction, change)
+    change.file.write_text("1 isp\n")
+    assert len(_previous.check_unchanged()) == 1
+    monkeypatch.setattr(_previous, "KEPT_FILES", (str(change.file),))
+    assert _previous.check_unchanged() == []
+
+
 def test_the_same_configuration_compiled_again_is_no_change(tmp_path: Path) -> None:
     stamp = f"# configuration {'0123456789abcdef' * 4}\n"
     one, other = tmp_path / "one", tmp_path / "other"
@@ -263,3 +274,18 @@ def test_what_was_put_right_is_told_in_words(
         "the route 'default via 192.0.2.1 dev eth0' was gone",
     ]
     assert transaction.last_report()["restored"] == [str(change.file)]
+
+
+def test_a_bridge_that_others_use_by_now_does_not_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_previous, "_SYS", tmp_path)
+    for port in ("tap-web", "eth1", "veth7"):
+        (tmp_path / "br9" / "brif" / port).mkdir(parents=True)
+    candidate = Candidate("run", None)
+    network = "/etc/systemd/network/50-kvmnet"
+    names = ("br9.netdev", "br9.network", "tap-web.netdev", "tap-web.network")
+    candidate.entries = {f"{network}-{name}": {"state": "absent"} for name in names}
+    candidate.entries[f"{network}-eth1.network"] = {"state": "present", "mode": 0o644}
+    problems = _previous.check_ports(candidate)
+    assert [(problem.place(), problem.value) for problem in problems] == [("rollback.br9", "has the ports veth7")]
+    (tmp_path / "br9" / "brif" / "veth7").rmdir()
+    assert _previous.check_ports(candidate) == []
