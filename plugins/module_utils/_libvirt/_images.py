@@ -29,7 +29,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import
     run_tool,
     why,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import meant_key
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import CONTROL, meant_key
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
 IMAGE_SPEC: dict[str, Any] = {
@@ -110,10 +110,11 @@ def read_images(entries: Mapping[str, Any], directory: str) -> tuple[dict[str, I
         for key in entry:
             if key not in IMAGE_SPEC:
                 wrong(name, str(key), entry[key], f"no such key; one of {', '.join(IMAGE_SPEC)}")
-        texts = {key: str(value) for key in IMAGE_SPEC if isinstance(value := entry.get(key), str) and value}
-        for key in IMAGE_SPEC:
-            if entry.get(key) and key not in texts:
-                wrong(name, key, entry[key], "a text")
+        said = {key: entry[key] for key in IMAGE_SPEC if entry.get(key)}
+        texts = {key: str(value) for key, value in said.items() if isinstance(value, str) and not CONTROL.search(value)}
+        for key in said:
+            if key not in texts:
+                wrong(name, key, entry[key], "a text without control characters")
         path, url, kernel = entry.get("path"), entry.get("url"), entry.get("kernel")
         meant = {meant_key(str(key), IMAGE_SPEC) for key, value in entry.items() if value}
         if not meant & {"path", "url", "kernel"} or (path and url):

@@ -16,9 +16,11 @@ from ansible.module_utils.common.validation import check_type_bool, check_type_d
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._patch import problem_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import meant_key, whole
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import CONTROL, meant_key, whole
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
+# Lists whose members' places are told of later too
+_NUMBERED = ("nics", "disks")
 _WORDS = {"str": "a text", "path": "a path", "bool": "true or false", "list": "a list", "dict": "a dictionary"}
 
 Spec = Mapping[str, Mapping[str, Any]]
@@ -72,6 +74,8 @@ def _plain(name: str, spec: Mapping[str, Any], value: Any) -> Any:
         raise _WrongError(words) from None
     if not isinstance(value, (str, int, float)):
         raise _WrongError(words)
+    if CONTROL.search(str(value)):
+        raise _WrongError(f"{words} without control characters")
     return str(value)
 
 
@@ -163,9 +167,10 @@ def _read_members(found: _Found, variable: str, index: int | None, path: str, ke
             continue
         if inner.problems:
             found.unread.add(key)
-        # One that is not known by what it must have is not one to go on with, and keeps its place
+        # One that is not known by what it must have is not one to go on with
         lacks = any(row.get("required") and name not in inner.values for name, row in spec.items())
-        members.append({} if lacks else inner.values)
+        if not lacks or key in _NUMBERED:
+            members.append({} if lacks else inner.values)
     found.values[key] = members[0] if alone else members
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Private to ursa.kvmnet: may change at any time; do not import it from elsewhere.
-"""An amount has its unit in the option's name, and is a bare number: what to say to one who writes it otherwise."""
+"""What is easily written wrongly, and what to say of it: above all amounts, whose unit is in their option's name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
+# What neither XML nor the name of a file can hold
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ENDS = {"_mib": "MiB", "_gib": "GiB", "_mbit": "Mbit/s", "_timeout": "seconds", "_delay": "seconds"}
 _BINARY = {"k": Fraction(1, 1024), "m": Fraction(1), "g": Fraction(1024), "t": Fraction(1024**2)}
 _DECIMAL = {"k": Fraction(1, 1000), "m": Fraction(1), "g": Fraction(1000), "t": Fraction(1000**2)}

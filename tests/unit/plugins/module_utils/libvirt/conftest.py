@@ -249,9 +249,10 @@ def host(tmp_path, monkeypatch):
         this.files = Files(chosen.storage, qemu_img, str(tmp_path / "starting"))
         library = Library(f"{chosen.storage}/images", urlopen, run=qemu_img)
         probe = Probe([str(leases)], str(links), str(tmp_path / "log"))
-        cards = (nic for guest in guests if isinstance(guest, dict) for nic in guest.get("nics") or [])
+        lists = [guest.get("nics") for guest in guests if isinstance(guest, dict)]
+        cards = (nic for nics in lists if isinstance(nics, list) for nic in nics)
         for nic in (nic for nic in cards if isinstance(nic, dict)):
-            if nic.get("tap", "").startswith("tap-"):
+            if str(nic.get("tap")).startswith("tap-"):
                 this.tap(nic["tap"])
         converger = Converger(this.backend, this.files, library, probe, chosen, 8192, this.boot)
         outcome = converger.plan(list(guests), this.images, exclusive)

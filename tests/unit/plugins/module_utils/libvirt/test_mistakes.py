@@ -13,6 +13,9 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _module, _xml
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import LibvirtBackend
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import IMAGE_SPEC
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import meant_key, whole
 
 from .conftest import write_qcow2
@@ -120,8 +123,11 @@ GUESTS = [
     ({"name": "early", "image": "good"}, {"name": "one that guests[29] does not have"}),
     ({"name": "agent", "image": "good", "agent": False, "wait_for": ["agent"]}, {"wait_for": "no channel"}),
     ({"name": "lease", "image": "good", "wait_for": ["lease"]}, {"wait_for": "no network interface"}),
-    ({"name": "patch", "image": "good", "xml_patch": [{"xml": "<hostdev>"}]}, {"xml_patch[0]": "one XML element"}),
-    ({"name": "login", "image": "good", "users": [{"nam": "x"}]}, {"users[0].nam": "did you mean name?"}),
+    (
+        {"name": "patch", "image": "good", "xml_patch": [{"xml": "<hostdev>"}, {"path": "os"}]},
+        {"xml_patch[0]": "one XML element", "xml_patch[1].xml": "a text"},
+    ),
+    ({"name": "login", "image": "disk", "users": [{"nam": "x"}]}, {"users[0].nam": "did you mean name?"}),
     ({"name": "small", "image": "disk", "disk_gib": 1}, {"disk_gib": "2 or more: image disk is larger"}),
     ({"name": "large", "image": "disk", "disk_gib": 3}, {"disk_gib": "4 or more: a disk is never shrunk"}),
     ({"name": "lost", "image": "disk"}, {"disk_path": "which is missing: put it back"}),
@@ -248,6 +254,30 @@ def test_what_ansible_refuses_does_not_hide_the_rest(tmp_path, capsys):
     assert told_in == ["guests[0]", "guests[0]", "guests[1]", "kvmnet_guests[7]", "users[0]"]
     assert result["problems"][-1]["variable"] == "images"
     assert not (tmp_path / "storage").exists()
+
+
+JUNK = [
+    *("", "x", "512M", "/x", "vda", "a\0b", "<&>", None, -1, 0, 2**40, True, 1.5),
+    *([], [1], ["a"], [None], [{}], [{"a": 1}], {}, {"a": 1}),
+]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_whatever_is_written_somewhere_the_rest_is_still_checked(host, junk):
+    write_qcow2(host.path / "disk.qcow2", 2 << 30)
+    host.images = {"disk": {"path": str(host.path / "disk.qcow2")}, "junk": junk}
+    host.images |= {f"junk-{key}": {"kernel": "/k", key: junk} for key in IMAGE_SPEC}
+    guests = [{"name": f"image-{name}", "image": name, "disk_gib": 3} for name in host.images]
+    members = {"nics": card(1), "disks": {"target": "vdb"}, "users": {"name": "a"}, "xml_patch": {"xml": "<a/>"}}
+    for name, row in {**argument_spec(), "users": {"options": USER_SPEC}}.items():
+        guests.append({"name": name, "image": "disk", name: junk})
+        for key in row.get("options", {}):
+            member = {**members.get(name, {}), key: junk}
+            value = member if row.get("type") == "dict" else [member]
+            guests.append({"name": f"{name}-{key}", "image": "disk", name: value})
+    outcome = host.converge(*guests, junk, {"name": "last", "image": "disk", "disk_gib": 1}, users=[{"name": junk}])
+    assert f"guests[{len(guests) + 1}].disk_gib" in {problem.place() for problem in outcome.problems}
+    assert host.backend.persistent == {}
 
 
 @pytest.mark.parametrize(
