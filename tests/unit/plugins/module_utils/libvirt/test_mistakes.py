@@ -262,7 +262,7 @@ JUNK = [
 ]
 
 
-@pytest.mark.parametrize("junk", JUNK, ids=repr)
+@pytest.mark.parametrize("junk", JUNK, ids=[str(number) for number in range(len(JUNK))])
 def test_whatever_is_written_somewhere_the_rest_is_still_checked(host, junk):
     write_qcow2(host.path / "disk.qcow2", 2 << 30)
     host.images = {"disk": {"path": str(host.path / "disk.qcow2")}, "junk": junk}

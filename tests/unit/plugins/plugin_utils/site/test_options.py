@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._drives import DISK_SPEC
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._cards import NICS
 from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._read import Unresolved
+from ansible_collections.ursa.kvmnet.plugins.plugin_utils._site._schema import GUEST_RECORD, IMAGES, PUBLISH
 
 OPTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"memory_mib": "512M"}, "memory_mib", "a whole number of MiB without a unit: 512"),
@@ -54,3 +58,31 @@ def test_what_is_wrong_is_told_once_and_hides_nothing(ursa, refused):
         *("guests[3].name", "guests[3].max_vcpus"),
         "images.debian-12.cheksum",
     ]
+
+
+JUNK = [
+    *("", "x", "512M", "/x", "kvm", "a\0b", "192.168.0.9", None, -1, 0, 2**40, True, 1.5),
+    *([], [1], ["a"], [None], [{}], [{"a": 1}], {}, {"a": 1}, Unresolved("{{ x }}", "x is undefined")),
+]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=[str(number) for number in range(len(JUNK))])
+def test_whatever_is_written_somewhere_the_rest_is_still_checked(ursa, refused, junk):
+    guests = ursa["kvmnet_guests"]
+    for key in GUEST_RECORD.names():
+        guests.append({"name": f"junk-{key}".replace("_", "-"), "network": "kvm", "image": "debian-12", key: junk})
+    for name, options in (
+        ("nics", NICS.kind.kind.names()),
+        ("disks", DISK_SPEC),
+        ("users", USER_SPEC),
+        ("publish", PUBLISH.names()),
+    ):
+        for key in options:
+            guests.append({"name": f"junk-{name}-{key}".replace("_", "-"), "network": "kvm", name: [{key: junk}]})
+    for key in IMAGES.names():
+        ursa["kvmnet_images"][f"junk-{key}"] = {"kernel": "/k", key: junk}
+    guests.append({"name": "last", "network": "nowhere", "memory_mib": 512, "max_memory_mib": 256})
+    guests.append(junk)
+    last = f"kvmnet_guests[{len(guests) - 2}]"
+    found = {place for _host, place, _words in refused(ursa)}
+    assert {f"{last}.network", f"{last}.max_memory_mib"} <= found
