@@ -211,7 +211,7 @@ class Machine:
             "fault_roles": [],
             "fault_files": [],
             "fault_commands": [],
-            "fault_timeout": 6,
+            "fault_timeout": 10,
             "fault_rollback": False,
             "fault_precheck": False,
         }
