@@ -211,6 +211,8 @@ seconds:
   sample: 1.7
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
@@ -294,6 +296,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    problems = _input.check_user(os.geteuid())
+    if problems:
+        module.fail_json(**report(problems))
     if module.params["phase"] in ("result", "confirm"):
         try:
             confirm = module.params["phase"] == "confirm"

@@ -162,6 +162,12 @@ def staged_files(files: Entries) -> dict[str, dict[str, Any]]:
     return found
 
 
+def check_user(number: int) -> list[Problem]:
+    """Check who the module runs as: nobody but root can read what was staged."""
+    allowed = "root on the host: say become: true, or log in as root"
+    return [Problem("become", None, None, f"user {number}", allowed)] if number else []
+
+
 def check_options(params: Mapping[str, Any]) -> list[Problem]:
     """Check the options that say how to commit."""
     problems = []

@@ -159,6 +159,11 @@ def test_the_options_are_looked_at_together() -> None:
     assert _input.check_options({**DEFAULTS, "timeout": 5, "admit": ["2001:db8::/32"], "connect": "2001:db8::1"}) == []
 
 
+def test_only_root_commits() -> None:
+    assert _input.check_user(0) == []
+    assert "say become: true" in str(_input.check_user(1000)[0])
+
+
 def test_the_kernels_list_of_mounts_is_read() -> None:
     mounts = _mounts.parse(MOUNTS.strip())
     assert [mount.point for mount in mounts if not mount.writable] == ["/usr", "/srv/with space"]
