@@ -109,7 +109,7 @@ def read_images(entries: Mapping[str, Any], directory: str) -> tuple[dict[str, I
             continue
         for key in entry:
             if key not in IMAGE_SPEC:
-                wrong(name, str(key), entry[key], f"no such key; one of {', '.join(IMAGE_SPEC)}")
+                wrong(name, str(key), str(key), f"no such key; one of {', '.join(IMAGE_SPEC)}")
         said = {key: entry[key] for key in IMAGE_SPEC if entry.get(key)}
         texts = {key: str(value) for key, value in said.items() if isinstance(value, str) and not CONTROL.search(value)}
         for key in said:

@@ -113,8 +113,14 @@ def _value(name: str, spec: Mapping[str, Any], value: Any) -> Any:
     return found
 
 
-def _known_keys(key: str, spec: Iterable[str]) -> str:
-    meant = meant_key(key, spec)
+@dataclass
+class _Found:
+    values: dict[str, Any]
+    unread: set[str]
+    problems: list[Problem]
+
+
+def _known_keys(meant: str | None, spec: Iterable[str]) -> str:
     known = ", ".join(name for name in spec if name != "source")
     return f"no such key{f', did you mean {meant}?' if meant else ';'} Known: {known}"
 
@@ -129,29 +135,22 @@ def read(variable: str, index: int | None, prefix: str, entry: Mapping[str, Any]
 
     for key, value in entry.items():
         if key not in spec:
-            wrong(str(key), value, _known_keys(str(key), spec))
-            found.unread.update(filter(None, [meant_key(str(key), spec)]))
+            meant = meant_key(str(key), spec)
+            # The name, not the value: what stands under a wrong name may be a secret
+            wrong(str(key), str(key), _known_keys(meant, spec))
+            found.unread.update([meant] if meant else [])
         elif value is not None:
             try:
                 found.values[key] = _value(key, spec[key], value)
             except _WrongError as exc:
                 wrong(key, value, str(exc))
     for key, row in spec.items():
-        if row.get("required") and entry.get(key) is None:
-            words = _WORDS.get(row["type"]) or whole(key, None)
-            if key not in found.unread:
-                wrong(key, None, words)
+        if row.get("required") and entry.get(key) is None and key not in found.unread:
+            wrong(key, None, _WORDS.get(row["type"]) or whole(key, None))
     for key, row in spec.items():
         if "options" in row and key in found.values:
             _read_members(found, variable, index, f"{prefix}{key}", key, row["options"])
     return found
-
-
-@dataclass
-class _Found:
-    values: dict[str, Any]
-    unread: set[str]
-    problems: list[Problem]
 
 
 def _read_members(found: _Found, variable: str, index: int | None, path: str, key: str, spec: Spec) -> None:
@@ -207,22 +206,15 @@ def read_users(users: Sequence[Any]) -> tuple[list[dict[str, Any]], list[Problem
 
 
 def read_call(params: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], list[Problem]]:
-    """Read what a call says beside the entries of its lists, which are read for themselves."""
-    flat = {key: {name: value for name, value in row.items() if name != "options"} for key, row in spec.items()}
-    asked: dict[str, Any] = {key: row["default"] for key, row in spec.items() if "default" in row}
-    lists = [key for key, row in spec.items() if "options" in row]
-    asked |= {key: value for key, value in params.items() if value is not None}
-    problems, kept = [], {}
-    for key in lists:
-        # Members of another type keep their places
-        if isinstance(asked.get(key), (list, tuple)):
-            kept[key] = list(asked.pop(key))
-            flat.pop(key)
-    found = read("", None, "", asked, flat)
-    for problem in found.problems:
-        problems.append(Problem(str(problem.key), None, None, problem.value, problem.allowed))
-    defaults = {key: row.get("default", [] if row["type"] == "list" else None) for key, row in spec.items()}
-    return {**defaults, **found.values, **kept}, problems
+    """Read what a call says, its lists of entries as they are: those are read for themselves, and keep their places."""
+    given = {key: value for key, value in params.items() if value is not None}
+    named = [key for key, row in spec.items() if "options" in row and isinstance(given.get(key), (list, tuple))]
+    lists = {key: list(given.pop(key)) for key in named}
+    bare = {key: {name: of for name, of in row.items() if name != "options"} for key, row in spec.items()}
+    found = read("", None, "", given, {key: row for key, row in bare.items() if key not in lists})
+    problems = [Problem(str(problem.key), None, None, problem.value, problem.allowed) for problem in found.problems]
+    defaults = {key: row.get("default", []) for key, row in spec.items()}
+    return {**defaults, **found.values, **lists}, problems
 
 
 def told_once(problems: Iterable[Problem], told: Iterable[Problem]) -> list[Problem]:
