@@ -60,8 +60,15 @@ class TestGone:
 class TestNew:
     def test_has_its_address_and_its_name(self, ursa: Host, tiny: Any, eventually: Any) -> None:
         shown = eventually(lambda: tiny(ursa, "192.168.0.5").ask("address"))
-        assert re.findall(r"inet (\S+) .*scope global", shown) == ["192.168.0.5/24"]
+        assert re.findall(r"inet (\S+) .*scope global", shown) == ["192.168.0.5/24", "192.168.9.5/24"]
         assert ursa.check_output(f"{DNS} db.kvm.example").split() == ["192.168.0.5"]
+
+    def test_each_card_has_its_network_and_the_first_one_the_way_out(self, ursa: Host, tiny: Any) -> None:
+        shown = tiny(ursa, "192.168.9.5").ask("address")
+        assert re.findall(r"default via (\S+)", shown) == ["192.168.0.254"]
+        assert re.findall(r"eth1: .* mtu (\d+)", shown) == ["1400"]
+        assert ursa.check_output(f"{DNS} db.store.example").split() == ["192.168.9.5"]
+        assert ursa.check_output(f"{DNS} -x 192.168.9.5").split() == ["db.store.example."]
 
     def test_reaches_the_internet(self, ursa: Host, tiny: Any, station: Any) -> None:
         assert [tiny(ursa, "192.168.0.5").fetch("http://198.51.100.77/").get("client")] == station("comcast").addresses(
