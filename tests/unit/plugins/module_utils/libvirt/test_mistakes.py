@@ -106,7 +106,7 @@ GUESTS = [
     ),
     ({"name": "own", "image": "good", "nics": [card(6), card(6, tap="t")]}, {"nics[1].mac": "no other card"}),
     (
-        {"name": "disks", "image": "good", "disks": [{"target": "hda", "bus": "ide"}, {"size_gib": 1}]},
+        {"name": "disks", "image": "good", "disks": [{"target": "xda", "bus": "ide"}, {"size_gib": 1}]},
         {"disks[0].bus": "one of virtio, scsi, sata", "disks[1].target": "a text", "disks[0].target": "sda to sdz"},
     ),
     (
@@ -127,7 +127,7 @@ GUESTS = [
         {"name": "patch", "image": "good", "xml_patch": [{"xml": "<hostdev>"}, {"path": "os"}]},
         {"xml_patch[0]": "one XML element", "xml_patch[1].xml": "a text"},
     ),
-    ({"name": "login", "image": "disk", "users": [{"nam": "x"}]}, {"users[0].nam": "did you mean name?"}),
+    ({"name": "login", "image": "disk", "users": [{"names": "x"}]}, {"users[0].names": "did you mean name?"}),
     ({"name": "small", "image": "disk", "disk_gib": 1}, {"disk_gib": "2 or more: image disk is larger"}),
     ({"name": "large", "image": "disk", "disk_gib": 3}, {"disk_gib": "4 or more: a disk is never shrunk"}),
     ({"name": "lost", "image": "disk"}, {"disk_path": "which is missing: put it back"}),

@@ -46,17 +46,17 @@ def test_one_wrong_option_is_one_problem(ursa, refused, options, key, allowed):
 
 
 def test_what_is_wrong_is_told_once_and_hides_nothing(ursa, refused):
-    ursa["kvmnet_guests"][0].update(name="Debian 32", address="10.0.0.1", firmwar="uefi", secure_boot=True)
-    ursa["kvmnet_guests"][1].update(image="nope", kernal="/x", cmdline="quiet", memory_mib="2G", max_memory_mib=256)
+    ursa["kvmnet_guests"][0].update(name="Debian 32", address="10.0.0.1", firmwares="uefi", secure_boot=True)
+    ursa["kvmnet_guests"][1].update(image="nope", kernels="/x", cmdline="quiet", memory_mib="2G", max_memory_mib=256)
     ursa["kvmnet_guests"][2].update(network="nowhere", disks=[{"target": "vdb", "bus": "ide"}], depends=["mail"])
     ursa["kvmnet_guests"][3].update(name="web", state="stopped", vcpus=2, max_vcpus=1)
-    ursa["kvmnet_images"]["debian-12"]["cheksum"] = "sha256:1"
+    ursa["kvmnet_images"]["debian-12"]["checksums"] = "sha256:1"
     assert [place.removeprefix("kvmnet_") for _host, place, _words in refused(ursa)] == [
-        *("guests[0].firmwar", "guests[0].name", "guests[0].address"),
-        *("guests[1].kernal", "guests[1].memory_mib", "guests[1].image"),
+        *("guests[0].firmwares", "guests[0].name", "guests[0].address"),
+        *("guests[1].kernels", "guests[1].memory_mib", "guests[1].image"),
         *("guests[2].network", "guests[2].disks[0].bus", "guests[2].depends"),
         *("guests[3].name", "guests[3].max_vcpus"),
-        "images.debian-12.cheksum",
+        "images.debian-12.checksums",
     ]
 
 
