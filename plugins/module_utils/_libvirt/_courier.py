@@ -81,7 +81,8 @@ class Courier:
         arrived: list[str] = []
 
         def say(text: str) -> None:
-            if time.monotonic() - self._told >= _TELL_EVERY:
+            # What takes long and tells nothing on its way is said at once
+            if "MiB" not in text or time.monotonic() - self._told >= _TELL_EVERY:
                 self._told = time.monotonic()
                 self._write(text=text, arrived=arrived)
 
