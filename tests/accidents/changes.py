@@ -85,5 +85,5 @@ POWER_CUTS: dict[str, tuple[str, str]] = {
     "stopped for a restart": ("restarted", r"virDomainDefineXML"),
     "about to start again": ("restarted", r"virDomainCreate"),
     "renamed, not defined": ("renamed", r"virDomainDefineXML"),
-    "undefined, its files still there": ("removed", r"remove .*cat"),
+    "undefined, its files still there": ("removed", r"remove .*/cat\.qcow2"),
 }

@@ -316,12 +316,21 @@ class Change:
         if again.writes or again.result is None or again.result["changed"]:
             raise SystemExit(f"{self.name}: a run that changes nothing wrote {again.writes}: {again.text}")
 
-    def heal(self, want: Mapping[str, Any], where: str) -> list[str]:
-        """Run again, and return what is not as it would be without the accident."""
+    def heal(self, want: Mapping[str, Any], where: str, booted: bool = False) -> list[str]:
+        """Run again, and return what is not as it would be without the accident.
+
+        Args:
+            want: how it would be.
+            where: the accident.
+            booted: whether the host started its guests itself: what they miss waits for their next boot.
+        """
         healed = self.apply()
         if healed.result is None or healed.result.get("failed") or healed.unsafe:
             return [f"{where}: {(healed.result or {}).get('msg')} {healed.unsafe}"]
-        wrong = [f"{where}: {line}" for line in differing(want, state(self.storage, self._names))]
+        have = state(self.storage, self._names)
+        if booted:
+            want, have = ({k: v for k, v in one.items() if not k.startswith("running ")} for one in (want, have))
+        wrong = [f"{where}: {line}" for line in differing(want, have)]
         again = self.apply()
         if again.writes or again.result is None or again.result.get("changed") or again.result.get("failed"):
             wrong.append(f"{where}: one run was not enough: {again.writes} {again.text}")
@@ -390,18 +399,18 @@ def _do(options: argparse.Namespace, table: Mapping[str, Any], names: list[str])
                 wrong += found
         return 1 if wrong else 0
     change = Change(table, names[0])
+    expected = HOME / f"want-{names[0]}.json"
     if options.what == "writes":
         want, writes = change.reference(cut=True)
-        (HOME / "want.json").write_text(json.dumps(want), encoding="utf-8")
+        expected.write_text(json.dumps(want), encoding="utf-8")
         print(json.dumps(writes))
-        change.reset()
     elif options.what == "freeze":
+        change.reset()
         change.apply(options.number, freeze=True)
     elif options.what == "clean":
         change.clean()
     else:
-        want = json.loads((HOME / "want.json").read_text(encoding="utf-8"))
-        print("\n".join(change.heal(want, names[0])))
+        print("\n".join(change.heal(json.loads(expected.read_text(encoding="utf-8")), names[0], booted=True)))
     return 0
 
 

@@ -37,6 +37,7 @@ class Machine:
 
     def __init__(self, name: str = "barn") -> None:
         self.name = name
+        self._writes: dict[str, list[str]] = {}
 
     def command(self, shell: str) -> list[str]:
         """Return how a line of shell is run there as root."""
@@ -97,12 +98,14 @@ class Machine:
     def power_cut(self, name: str) -> list[str]:
         """Let the power go before one write, run again once it is back, and return what that did not heal."""
         change, pattern = POWER_CUTS[name]
-        said = subprocess.run(
-            self.program("writes", "--change", change), capture_output=True, text=True, timeout=600, check=False
-        )
-        if said.returncode:
-            return [f"{name}: {said.stdout}{said.stderr}"]
-        writes = json.loads(said.stdout.splitlines()[-1])
+        if change not in self._writes:
+            said = subprocess.run(
+                self.program("writes", "--change", change), capture_output=True, text=True, timeout=600, check=False
+            )
+            if said.returncode:
+                return [f"{name}: {said.stdout}{said.stderr}"]
+            self._writes[change] = json.loads(said.stdout.splitlines()[-1])
+        writes = self._writes[change]
         number = next(index for index, write in enumerate(writes, 1) if re.search(pattern, write))
         self.shell(f"rm -f {HOME}/frozen")
         freeze = self.program("freeze", "--change", change, "--number", str(number))
