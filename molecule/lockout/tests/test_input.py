@@ -34,18 +34,23 @@ OWN: dict[str, Any] = {
     "fault_timeout": 20,
 }
 _PREPARE = (
-    f"rm -rf /etc/mine.d {_NOTES}; echo old > /etc/mine.conf; chmod 600 /etc/mine.conf; sysctl -q -w {_SETTING}=0"
+    f"rm -rf /etc/mine.d {_NOTES}; echo old > /etc/mine.conf; chmod 600 /etc/mine.conf\n"
+    f"chown daemon:adm /etc/mine.conf; sysctl -q -w {_SETTING}=0"
 )
 _LOOK = (
-    f"stat -c '%a %n' /etc/mine* /etc/mine.d/*; cat /etc/mine.conf /etc/mine.d/*; sysctl -n {_SETTING}; cat {_NOTES}"
+    "stat -c '%a %U:%G %n' /etc/mine* /etc/mine.d/*; cat /etc/mine.conf /etc/mine.d/*\n"
+    f"sysctl -n {_SETTING}; cat {_NOTES}"
 )
-_OLD = ["600 /etc/mine.conf", "old", "0"]
-_NEW = ["640 /etc/mine.conf", "755 /etc/mine.d", "600 /etc/mine.d/more.conf", "new", "more", "1"]
+_OLD = ["600 daemon:adm /etc/mine.conf", "old", "0"]
+_NEW = [
+    *("640 daemon:adm /etc/mine.conf", "755 root:root /etc/mine.d", "600 root:root /etc/mine.d/more.conf"),
+    *("new", "more", "1"),
+]
 
 
 def _looks(machine: Machine) -> tuple[list[str], list[str]]:
     """Return how the user's own things stand, and what the commands have noted."""
-    lines = machine.shell(f"{_LOOK} 2>/dev/null || true").splitlines()
+    lines = machine.shell(f"exec 2>/dev/null; {_LOOK} || true").splitlines()
     noted = [line for line in lines if line.startswith(("did", "undid"))]
     return [line for line in lines if line not in noted], noted
 

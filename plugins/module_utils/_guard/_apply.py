@@ -39,11 +39,15 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall impor
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._networkd import networkd_is_active, step_networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import fingerprint, new_directories
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import (
+    fingerprint,
+    new_directories,
+    owner_of,
+)
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._units import unit_inverse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 STATE = Path("/var/lib/kvmnet/guard")
 LOCK = Path("/run/lock/kvmnet.lock")
@@ -51,13 +55,22 @@ LOCK = Path("/run/lock/kvmnet.lock")
 OWN_COMMANDS = 1000
 
 
-def prepare_file(path: Path, content: bytes, mode: int) -> Path:
-    """Write a file's new content beside it and return where; renaming it into place is then all that is left to do."""
+def prepare_file(path: Path, content: bytes, mode: int, owner: Sequence[int] | None = None) -> Path:
+    """Write a file's new content beside it and return where; renaming it into place is then all that is left to do.
+
+    Args:
+        path: the file.
+        content: what it is to hold.
+        mode: its mode.
+        owner: user and group by number; without them those that the file has keep it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.kvmnet-new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
         handle.write(content)
+        user, group = owner or owner_of(path) or (-1, -1)
+        os.fchown(handle.fileno(), user, group)
         os.fchmod(handle.fileno(), mode)
     return temporary
 
@@ -117,7 +130,7 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
     for path in index["entries"]:
         live = Path(path)
         if live.is_file():
-            entries[path] = {"state": "present", "mode": live.stat().st_mode & 0o7777}
+            entries[path] = {"state": "present", "mode": live.stat().st_mode & 0o7777, "owner": owner_of(live)}
             write_file(content_path(target, path), live.read_bytes(), 0o600)
         else:
             entries[path] = {"state": "absent"}
@@ -231,7 +244,10 @@ def install_files(directory: Path, index: dict[str, Any], running: bool = True) 
     whole, files = _split(directory, index)
     for live, contents in whole.items():
         build(live, contents)
-    prepared = [(prepare_file(path, *wanted), path) for path, wanted in files.items() if wanted is not None]
+    owners = {Path(path): entry.get("owner") for path, entry in index["entries"].items()}
+    prepared = [
+        (prepare_file(path, *wanted, owners[path]), path) for path, wanted in files.items() if wanted is not None
+    ]
     os.sync()
     # Before the compiled scripts: a script that does not match its configuration is compiled again.
     for live, contents in whole.items():

@@ -27,6 +27,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._snapshot impor
     read_state,
     read_units,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import owner_of
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import (
     KEPT_DIRECTORIES,
     KEPT_FILES,
@@ -226,10 +227,10 @@ class Restorer:
         live = Path(path)
         if entry["state"] == "absent":
             return not live.exists()
+        if not live.is_file() or live.stat().st_mode & 0o7777 != entry["mode"]:
+            return False
         saved = _apply.content_path(self.transaction.undo, path)
-        return (
-            live.is_file() and live.stat().st_mode & 0o7777 == entry["mode"] and live.read_bytes() == saved.read_bytes()
-        )
+        return entry.get("owner") in (None, owner_of(live)) and live.read_bytes() == saved.read_bytes()
 
     def networkd(self) -> None:
         """Let systemd-networkd read its files again, whoever changed them: else it goes on with the new ones.

@@ -38,6 +38,15 @@ def fingerprint(path: Path, mode: int | None = None) -> str | None:
     return f"{path.stat().st_mode & 0o7777 if mode is None else mode:04o} {told}"
 
 
+def owner_of(path: Path) -> list[int] | None:
+    """Return a file's user and group by number, or None where there is no file."""
+    try:
+        about = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return [about.st_uid, about.st_gid]
+
+
 def new_directories(index: dict[str, Any]) -> list[str]:
     """Return the directories that a change makes, inner ones first."""
     wanted = {

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +290,24 @@ def test_a_bridge_that_others_use_by_now_does_not_go(tmp_path: Path, monkeypatch
     assert [(problem.place(), problem.value) for problem in problems] == [("rollback.br9", "has the ports veth7")]
     (tmp_path / "br9" / "brif" / "veth7").rmdir()
     assert _previous.check_ports(candidate) == []
+
+
+def test_a_file_keeps_its_owner_and_one_that_went_gets_it_back(
+    transaction: Transaction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _handle, user, group: given.append((user, group)))
+    change = Change(tmp_path, [])
+    owners = {change.file: [107, 4]}
+    for module in (_apply, _restore):
+        monkeypatch.setattr(module, "owner_of", lambda path: owners.get(path) if path.is_file() else None)
+    transaction.begin(change.directory, TOKEN, "192.0.2.100", 30)
+    given.clear()
+    assert _watch.apply(transaction, change.directory, 0) == 0
+    assert [owner for owner in given if owner != (-1, -1)] == [(107, 4)]
+    # Somebody takes it away meanwhile, and its owner with it.
+    change.file.unlink()
+    given.clear()
+    _watch.undo(transaction, "a test says so")
+    assert [owner for owner in given if owner != (-1, -1)] == [(107, 4)]
+    assert change.file.read_text() == "old"
