@@ -174,10 +174,11 @@ def test_who_comes_next_hears_once_of_a_change_that_was_undone_unseen(
 ) -> None:
     machine.shell(_PREPARE)
     started = time.monotonic()
-    running = machine.start_change({**OWN, "fault_commands": [], "fault_timeout": 5})
+    slow = [{"argv": ["sleep", "4"]}]
+    running = machine.start_change({**OWN, "fault_commands": slow, "fault_timeout": 5})
     while not machine.armed and running.poll() is None:
         time.sleep(0.05)
-    kill_controller(machine.name)
+    kill_controller(machine.controller)
     finish(running, started)
     end = time.monotonic() + 60
     while machine.armed and time.monotonic() < end:

@@ -62,14 +62,14 @@ def build(live: Path, contents: Mapping[str, tuple[bytes, int] | None]) -> Path:
         target.mkdir(parents=True, mode=0o755)
     for name, wanted in contents.items():
         path = target / name
-        about = path.lstat() if path.is_file() else None
+        old = path.lstat() if path.is_file() else None
         path.unlink(missing_ok=True)
         if wanted is not None:
             content, mode = wanted
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-            if about is not None:
-                os.chown(path, about.st_uid, about.st_gid)
+            if old is not None:
+                os.chown(path, old.st_uid, old.st_gid)
             path.chmod(mode)
     return target
 
