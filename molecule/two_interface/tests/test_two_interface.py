@@ -23,6 +23,12 @@ def kvm1(managed: Callable[[str], Host]) -> Host:
     return managed("kvm1")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def guest_is_up(kvm1: Host, eventually: Any) -> None:
+    """Its lease, which the play waits for, comes before it takes a login."""
+    assert eventually(lambda: kvm1.run(f"nc -z -w 2 {GUEST} 22").rc == 0)
+
+
 def test_it_is_debian_13(kvm1: Host) -> None:
     assert kvm1.check_output(". /etc/os-release; echo $VERSION_CODENAME") == "trixie"
 
