@@ -15,7 +15,7 @@ import itertools
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,8 @@ def _settled(machine: Machine, wanted: Iterable[State], seconds: float) -> tuple
 
 
 def changed_state(machine: Machine) -> State:
-    """Return the host's state after the change that is right, which is taken back."""
-    done = machine.change({**GOOD, "fault_timeout": 20})
+    """Return the host's state after the change that is right and staged, which is taken back."""
+    done = machine.change({**_variables(machine, GOOD, staged=True), "fault_timeout": 20})
     state = machine.state()
     undone = machine.change({"fault_rollback": True, "fault_timeout": 20})
     if done.code or undone.code:
@@ -110,9 +110,9 @@ def stage(machine: Machine) -> None:
     machine.inside(f"rm -rf {_KEPT}; cp -a {_CANDIDATE} {_KEPT}")
 
 
-def _variables(machine: Machine, fault: Fault, staged: bool) -> dict[str, Any]:
+def _variables(machine: Machine, wanted: Mapping[str, Any], staged: bool) -> dict[str, Any]:
     """Return what the change is given; where it is staged already, nothing is left but to commit it."""
-    variables = {**fault.variables, "fault_timeout": WINDOW}
+    variables = {**wanted, "fault_timeout": WINDOW}
     if not staged or any(variables.get(name) != value for name, value in GOOD.items()):
         return variables
     if {name for name in variables if not name.startswith("fault_")} - GOOD.keys():
@@ -137,7 +137,7 @@ def suffer(machine: Machine, fault: Fault, before: State, changed: State | None 
     clock = Clock(machine)
     clock.start()
     machine.forget()
-    running = machine.start_change(_variables(machine, fault, staged), fault.outside)
+    running = machine.start_change(_variables(machine, fault.variables, staged), fault.outside)
     hit = ""
     try:
         if fault.step:
