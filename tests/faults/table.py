@@ -63,6 +63,7 @@ def _wire(*lines: str) -> dict[str, Any]:
 _ANY = {"fault_files": [{"path": "/etc/sysctl.d/60-mine.conf", "content": "# mine\n"}]}
 _RELOAD = _command("networkctl reload; networkctl reconfigure eth0; sleep 1")
 _LOCKED = {**GOOD, "fault_commands": [_command(f"touch /{MARK}; sleep 0.5; {_SHUT}")]}
+_OPEN = {**GOOD, "fault_commands": [_command(f"touch /{MARK}; sleep 0.5")]}
 _UNCONFIRMED = "The commit was undone by the host: no new connection confirmed"
 
 
@@ -234,7 +235,7 @@ _ACCIDENTS = [
     *_at("module killed", "module killed", (*UNARMED, "armed")),
     *_at("all of ours killed", "all of ours killed", (*UNARMED, *APPLYING, *UNDOING)),
     # It could have been confirmed, and nobody is there to do so.
-    *_at("controller killed", "controller killed", (*UNARMED, *APPLYING[:-1]), GOOD),
+    *_at("controller killed", "controller killed", (*UNARMED, *APPLYING[:-1]), _OPEN),
     *_at("controller killed", "controller killed", ("applied", "restoring")),
     *_at("power cut", "power cut", (*UNARMED, *APPLYING, *UNDOING)),
     *_at("watcher stopped by an admin", "watcher stopped", (*APPLYING, *UNDOING)),
