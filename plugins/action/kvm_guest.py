@@ -17,7 +17,8 @@ from ansible.utils.display import Display
 display = Display()
 
 MODULE = "ursa.kvmnet.kvm_guest"
-PAUSE = 2.0
+# Seconds between two calls: a small image is there at once
+FIRST_PAUSE, PAUSE = 0.5, 2.0
 # Something new is said after so much of an image, or so many seconds
 PERCENT = 10
 SECONDS = 15.0
@@ -37,9 +38,11 @@ class ActionModule(ActionBase):
             return self._call(args, variables, wrap_async=True)
         args["token"] = secrets.token_hex(4)
         said = Said(str(variables.get("inventory_hostname", "")))
+        pause = FIRST_PAUSE
         while "awaiting" in (result := self._call(args, variables)):
             said.tell(str(result["awaiting"]))
-            time.sleep(PAUSE)
+            time.sleep(pause)
+            pause = min(PAUSE, pause * 2)
         return result
 
     def _call(self, args: dict[str, Any], variables: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:

@@ -76,7 +76,6 @@ def left(ursa: Host) -> str:
         ("cut/far.img", None, f"{SIZE // 2} of {SIZE} bytes came"),
         ("far.img", f"sha256:{'0' * 64}", "its sha256 is [0-9a-f]{64}, not 0{64}"),
         ("page.img", None, "it is not a disk image"),
-        ("gone.img", None, "Not Found"),
     ],
 )
 def test_a_bad_one_is_told_and_leaves_nothing(
