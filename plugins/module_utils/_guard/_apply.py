@@ -37,7 +37,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._firewall impor
     step_ipset_prune,
     step_shorewall,
 )
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._networkd import networkd_is_active, step_networkd
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._networkd import networkd_inverse, step_networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._traces import (
     fingerprint,
@@ -157,7 +157,7 @@ def make_inverse(directory: Path, index: dict[str, Any], target: Path) -> None:
         elif step["kind"] == "networkd":
             # The links it would wait for are those that go.
             args = {key: value for key, value in step["args"].items() if key != "links"}
-            steps.append({**step, "args": args | {"idle": not networkd_is_active()}})
+            steps.append({**step, "args": networkd_inverse(args)})
         elif step["kind"] == "ip":
             # Kernel objects made by a batch are put back by the steps that own their files.
             continue

@@ -17,11 +17,22 @@ from typing import Any
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
 
 LINK_TIMEOUT = 10.0
+# Set by it for every card that it takes, and left so.
+_SETTINGS = "*/promote_secondaries"
+_CONF = Path("/proc/sys/net/ipv4/conf")
 
 
 def networkd_is_active() -> bool:
     """Whether systemd-networkd is at work."""
     return subprocess.run(["systemctl", "is-active", "--quiet", "systemd-networkd"], check=False).returncode == 0
+
+
+def networkd_inverse(args: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the step that undoes another one: with the files of then, or not at work as then."""
+    if networkd_is_active():
+        return args | {"idle": False}
+    settings = {str(path): path.read_text(encoding="ascii").strip() for path in _CONF.glob(_SETTINGS)}
+    return args | {"idle": True, "settings": settings}
 
 
 def stop_networkd() -> None:
@@ -41,6 +52,9 @@ def step_networkd(_key: str, args: dict[str, Any]) -> None:
     """
     if args.get("idle"):
         stop_networkd()
+        for path, value in args.get("settings", {}).items():
+            if Path(path).exists():
+                Path(path).write_text(f"{value}\n", encoding="ascii")
         return
     if not networkd_is_active():
         run(["systemctl", "enable", "--now", "systemd-networkd"])

@@ -19,11 +19,11 @@ from typing import Any
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError, run
 
-# What a firewall's script or a sysctl file of ours may set for each interface.
+# What a firewall's script, a sysctl file of ours or systemd-networkd may set for each interface.
 _INTERFACE_SYSCTLS = {
     "ipv4": [
         *("accept_source_route", "arp_announce", "arp_filter", "arp_ignore", "forwarding", "log_martians"),
-        *("proxy_arp", "rp_filter"),
+        *("promote_secondaries", "proxy_arp", "rp_filter"),
     ],
     "ipv6": ["accept_ra", "disable_ipv6", "forwarding"],
 }

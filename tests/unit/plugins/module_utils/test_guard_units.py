@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _commit, _firewall, _units
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _apply, _commit, _firewall, _networkd, _units
 
 Stands = Callable[[str, str], None]
 
@@ -127,3 +127,23 @@ def test_what_a_run_wants_goes_before_what_a_killed_one_wanted(monkeypatch: pyte
         "shorewall": {"action": "load", "boot": "enabled", "routing": True},
         "u.service": {"action": "enable-now"},
     }
+
+
+def test_networkd_that_was_idle_takes_what_it_set_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = tmp_path / "eth0" / "promote_secondaries"
+    setting.parent.mkdir()
+    setting.write_text("0\n")
+    ran: list[list[str]] = []
+    monkeypatch.setattr(_networkd, "_CONF", tmp_path)
+    monkeypatch.setattr(_networkd, "run", ran.append)
+    monkeypatch.setattr(_networkd, "networkd_is_active", lambda: False)
+    inverse = _networkd.networkd_inverse({"restart": True})
+    setting.write_text("1\n")
+    _networkd.step_networkd("networkd", inverse)
+    assert (ran[0][:2], setting.read_text()) == (["systemctl", "stop"], "0\n")
+    # A card that is gone by then has no settings.
+    setting.unlink()
+    _networkd.step_networkd("networkd", inverse)
+    assert not setting.exists()
+    monkeypatch.setattr(_networkd, "networkd_is_active", lambda: True)
+    assert _networkd.networkd_inverse({"restart": True}) == {"restart": True, "idle": False}
