@@ -44,7 +44,7 @@ def address_lines(name: str, addresses: tuple[str, ...], link: Link | None) -> l
 def old_addresses(host: Host, path: str) -> list[str]:
     """Return the addresses of our live .network."""
     settings = networkd.parse(host.files.get(path, ""))
-    return [setting.value for setting in settings if setting.key == "Address"]
+    return [setting.value for setting in settings if (setting.section, setting.key) == ("Network", "Address")]
 
 
 def have_addresses(host: Host, path: str, link: Link, wanted: tuple[str, ...]) -> list[str]:

@@ -48,16 +48,6 @@ def test_a_link_local_address_only_where_there_is_ipv6() -> None:
     assert "LinkLocalAddressing=ipv6" in networkd.render_bridge_network(bridge)
 
 
-def test_a_bridge_without_ports_has_its_ipv6_address_at_boot() -> None:
-    """Without a carrier it would be tentative for ever, and the boot waits for that for two minutes."""
-    bridge = Bridge("br0", AT, mac="52:54:00:00:00:01", addresses=("fd00::1/64", "192.168.0.254/24", "fd01::1/64"))
-    sections = body(networkd.render_bridge_network(bridge)).split("\n\n")
-    assert sections[2].endswith("MulticastDNS=no\nAddress=192.168.0.254/24")
-    assert [section.strip() for section in sections[3:]] == [
-        f"[Address]\nAddress={address}\nDuplicateAddressDetection=none" for address in ("fd00::1/64", "fd01::1/64")
-    ]
-
-
 def test_a_tap_has_an_owner_and_the_offload_header() -> None:
     port = Port("tap-web", AT, bridge="br0", user="root", group="kvm", multi_queue=True)
     assert body(networkd.render_tap_netdev(port)) == (
