@@ -46,6 +46,7 @@ GOOD: dict[str, Any] = {
         {"name": "others", "addresses": ["203.0.113.77", "2001:db8:ffff::77"]},
     ],
 }
+_NOBODY = "02:00:00:00:00:"
 _ETH0 = "/etc/systemd/network/50-kvmnet-eth0.network"
 _SHUT = "; ".join(f"{program} -P INPUT DROP; {program} -F INPUT" for program in ("iptables", "ip6tables"))
 
@@ -143,16 +144,17 @@ _MISTAKES = [
         expect="The commit was undone by the host: shorewall ",
     ),
     Fault(
-        "provider with a dead gateway",
+        "providers with dead gateways",
         {
             "fault_roles": ["host_bridge", "shorewall"],
+            # With one that lives, a reply takes the way that its connection came by.
             "kvmnet_uplinks": [
-                {**UPLINK_4, "manage": True, "primary": False},
+                {**UPLINK_4, "manage": True, "primary": False, "gateway": "192.0.2.99", "gateway_mac": f"{_NOBODY}98"},
                 {
                     "name": "dead",
                     "interface": "eth0",
                     "gateway": "192.0.2.100",
-                    "gateway_mac": "02:00:00:00:00:99",
+                    "gateway_mac": f"{_NOBODY}99",
                     "primary": True,
                 },
             ],
