@@ -67,9 +67,10 @@ def read_addresses() -> dict[str, dict[str, bool]]:
     found: dict[str, dict[str, bool]] = {}
     for entry in json.loads(run(["ip", "-j", "address", "show"])):
         found[str(entry["ifname"])] = {
-            f"{address['local']}/{address['prefixlen']}": bool(address.get("dynamic"))
+            # The kernel makes one of its own for a link that comes up, but not again for one that lost it.
+            f"{address['local']}/{address['prefixlen']}": bool(address.get("dynamic")) or address.get("scope") == "link"
             for address in entry.get("addr_info", ())
-            if address.get("scope") != "link" and not address.get("temporary") and entry["ifname"] != "lo"
+            if not address.get("temporary") and entry["ifname"] != "lo"
         }
     return found
 
