@@ -73,8 +73,13 @@ def is_ours(interface: Element) -> bool:
     return interface.get("type") == "ethernet" and attribute(interface, "target", "managed") == "no"
 
 
+def _kind(interface: Element) -> str | None:
+    """Return what an interface is attached to: a running guest's network that is a bridge is shown as that."""
+    return "network" if attribute(interface, "source", "network") else interface.get("type")
+
+
 def _source_of(interface: Element) -> dict[str, str | None]:
-    kind = interface.get("type")
+    kind = _kind(interface)
     return {name: attribute(interface, "source", of) if of == kind else None for name, of in _SOURCES.items()}
 
 
@@ -88,7 +93,7 @@ def _attached(interface: Element, entry: Mapping[str, Any]) -> bool:
     kind, source = _source(entry)
     if kind == "ethernet":
         return is_ours(interface)
-    return interface.get("type") == kind and attribute(interface, "source", kind) == source
+    return _kind(interface) == kind and attribute(interface, "source", kind) == source
 
 
 def _mac(interface: Element) -> str:

@@ -125,6 +125,17 @@ def test_one_is_plugged_in_and_out_while_the_guest_runs(host, guest):
     assert lines(host.converge(guest("web"))) == []
 
 
+def test_a_network_that_is_a_bridge_is_shown_as_that_bridge_while_the_guest_runs(host, guest):
+    """Which bridge it was says libvirt of the running guest alone: nothing waits for another boot."""
+    entry = guest("web", nics=[{"mac": "52:54:00:00:00:3e", "libvirt_network": "lan"}])
+    host.converge(entry)
+    interface = host.backend.live["web"].find("devices/interface")
+    interface.set("type", "bridge")
+    interface.find("source").set("bridge", "br7")
+    outcome = host.converge({**entry, "restart": "if_needed"})
+    assert (lines(outcome), outcome.steps[0].pending) == ([], [])
+
+
 def test_a_further_card_can_be_waited_for(host, guest):
     second = {"mac": "52:54:00:00:07:09", "tap": "tap-more", "lease": True}
     nics = [*guest("web")["nics"], second]
