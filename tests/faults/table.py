@@ -198,8 +198,9 @@ _MISTAKES = [
 ]
 
 
-def _at(name: str, accident: str, steps: tuple[str, ...], variables: Mapping[str, Any] = _LOCKED) -> list[Fault]:
+def _at(name: str, accident: str, steps: tuple[str, ...], changed: Mapping[str, Any] | None = None) -> list[Fault]:
     """Return an accident at each of these steps; before the change is armed, it never comes to be."""
+    variables = _LOCKED if changed is None else changed
     return [
         Fault(name, variables, accident=accident, step=step, expect="" if step in UNARMED else "was undone by the host")
         for step in steps

@@ -296,7 +296,7 @@ def _refuse_names(found: Iterable[tuple[_Entry, Host]], networks: Mapping[str, N
         domain = networks[host.network].domain
         others = seen.setdefault(host.name.lower(), {})
         for (network, theirs), place in others.items():
-            if network == host.network or domain == theirs is not None:
+            if network == host.network or (theirs is not None and domain == theirs):
                 entry.wrong("name", host.name.lower(), f"one of its own: {place} has this one")
                 break
         others.setdefault((host.network, domain), entry.place)

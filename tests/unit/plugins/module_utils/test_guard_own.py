@@ -169,7 +169,7 @@ def test_what_somebody_changed_since_is_not_overwritten(transaction: Transaction
     for spoil in (
         lambda: change.file.write_text("by hand"),
         lambda: (change.file.write_text("new"), change.file.chmod(0o600)),
-        lambda: change.file.unlink(),
+        change.file.unlink,
     ):
         spoil()
         problems = _previous.check_unchanged()
