@@ -84,7 +84,7 @@ class Writes:
             return real_read(response, amount)
 
         os.fsync = fsync
-        # What comes is written between one and the next
+        # What comes is written between one and the next. Nobody else is to see the difference, so the class is changed
         HTTPResponse.read = read  # type: ignore[method-assign]
         libvirt.libvirtmod = _Library(libvirt.libvirtmod, self.before)
         sys.addaudithook(self._hook)
@@ -365,6 +365,7 @@ def main() -> None:
     names = options.change or list(table["changes"])
     # Once, for all the processes to come
     importlib.import_module("ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._module")
+    # A text file in every real run, which its type does not promise
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     server = _serve(int(table["port"]))
     try:

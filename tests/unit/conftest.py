@@ -61,6 +61,7 @@ class Compiled(NamedTuple):
 @pytest.fixture(name="shorewall_compiler", scope="session")
 def fixture_shorewall_compiler() -> Callable[[Path], dict[str, Compiled]]:
     """Compile each directory of a directory, as a configuration, with Shorewall's own compiler."""
+    # `make test` has both, since its lab's images hold Shorewall; elsewhere the words say what to do
     if not (ROOT / "sbin/shorewall").exists():
         pytest.skip("Shorewall is not here: install it, or set KVMNET_SHOREWALL_ROOT to the root of a Debian with it")
     if os.geteuid() != 0 or not shutil.which("unshare"):

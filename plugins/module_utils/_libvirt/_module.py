@@ -59,6 +59,7 @@ class GuestModule(AnsibleModule):
     """An AnsibleModule that tells all that is wrong with its arguments, where Ansible stops at the first."""
 
     def _load_params(self) -> None:
+        # Ansible's own method, which has no types
         super()._load_params()  # type: ignore[no-untyped-call]
         # As they were given: Ansible leaves out members of a list that it cannot read, and moves the others up
         self.asked = {key: copy.deepcopy(value) for key, value in self.params.items() if not key.startswith("_ansible")}

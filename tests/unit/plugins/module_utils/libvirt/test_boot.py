@@ -95,6 +95,7 @@ class Domain:
     def name(self):
         return _xml.parse(self.xml).findtext("name")
 
+    # As libvirt calls it
     def XMLDesc(self):  # noqa: N802
         return self.xml
 
