@@ -17,6 +17,7 @@ from testinfra.host import Host
 
 ARTICLE = "playbooks/inventories/article"
 OTHER_GUESTS = ["-i", str(Path(__file__).parents[1] / "inventory")]
+RENAMED = ["-i", str(Path(__file__).parents[1] / "renamed")]
 DNS = "dig +short +time=2 @192.168.0.254"
 
 
@@ -81,6 +82,31 @@ def test_more_memory_waits_for_the_next_start(ursa: Host) -> None:
     assert memory_mib(ursa, "ubuntu") == 128
 
 
+def identity(ursa: Host, guest: str) -> list[str]:
+    """Return what a guest keeps whatever it is called: its UUID, its disk, its MACs."""
+    described = ursa.check_output(f"virsh dumpxml --inactive {guest}")
+    found = re.findall(r"<uuid>(\S+)</uuid>|mac address='(\S+)'|source file='(\S+)'", described)
+    values = ["".join(match) for match in found]
+    return [*values, ursa.check_output(f"stat -c %i {values[1]}")]
+
+
+def test_renamed_in_the_inventory(ursa: Host, site_playbook: Any, tiny: Any, eventually: Any) -> None:
+    """One that runs gets its new name by a restart, and keeps all else; its name in the network is new at once."""
+    before = identity(ursa, "db")
+    assert len(before) == 5
+    assert site_playbook(ARTICLE, *RENAMED)["ursa"] > 0
+    assert "db" in ursa.check_output("virsh list --name").split()
+    assert ursa.check_output(f"{DNS} data.kvm.example").split() == ["192.168.0.5"]
+    assert ursa.check_output(f"{DNS} db.kvm.example") == ""
+    site_playbook(ARTICLE, *RENAMED, "--extra-vars=kvm_guests_restart=if_needed")
+    running = ursa.check_output("virsh list --name").split()
+    assert "data" in running
+    assert "db" not in ursa.check_output("virsh list --all --name").split()
+    assert identity(ursa, "data") == before
+    assert "192.168.0.5/24" in eventually(lambda: tiny(ursa, "192.168.0.5").ask("address"))
+    assert site_playbook(ARTICLE, *RENAMED) == {"ursa": 0, "firewall": 0}
+
+
 def test_an_unrelated_change_loses_no_packet(
     ursa: Host, site_playbook: Any, ssh_command: Callable[[str], list[str]]
 ) -> None:
@@ -98,4 +124,4 @@ def test_an_unrelated_change_loses_no_packet(
     assert received == sent
     assert started == {name: ursa.check_output(f"cat /run/libvirt/qemu/{name}.pid") for name in started}
     assert "centos" in ursa.check_output("virsh list --name").split()
-    assert "db" not in ursa.check_output("virsh list --all --name").split()
+    assert not {"db", "data"} & set(ursa.check_output("virsh list --all --name").split())

@@ -81,7 +81,7 @@ def test_after_a_power_cut(ursa: Host, converge: Callable[..., Any], eventually:
     said = ursa.check_output(f"journalctl --boot --unit {UNIT} --output cat")
     assert [name for name in said.split() if name in ORDERED] == list(ORDERED)
     # Guests without an order are started along with those that have one
-    assert {"web", "debian32"} <= set(ursa.check_output("virsh list --all --name --autostart").split())
+    assert {"web", *ORDERED} <= set(ursa.check_output("virsh list --all --name --autostart").split())
     assert "web is started" in said
     assert converge(*GUESTS).changes == []
 
