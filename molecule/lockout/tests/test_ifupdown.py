@@ -37,7 +37,7 @@ def fixture_as_installed(old: Machine) -> dict[str, list[str]]:
 
 def test_a_lock_out_in_the_middle_of_it_gives_the_card_back(old: Machine, as_installed: dict[str, list[str]]) -> None:
     locked = {"argv": ["sh", "-c", "ip address flush dev br1; iptables -P INPUT DROP; iptables -F INPUT"]}
-    outcome = old.change({**MOVED, "fault_commands": [locked], "fault_timeout": 6})
+    outcome = old.change({**MOVED, "fault_commands": [locked], "fault_timeout": 12})
     assert (outcome.failed, outcome.unreachable) == (1, 0), outcome.text
     said = " ".join(outcome.text.split())
     assert "The commit was undone by the host: no new connection confirmed" in said, outcome.text

@@ -135,6 +135,18 @@ def _has_ports_on_file(host: Host, bridge: str) -> bool:
     )
 
 
+def with_mac(bridge: Bridge, host: Host) -> Bridge:
+    """Return a bridge that takes the MAC address over with the address of a card, for the reason of M(with_uplink)."""
+    others = {name: link for name, link in host.links.items() if name != bridge.name and link.mac}
+    noted = networkd.parse(host.files.get(networkd.netdev_path(bridge.name), ""))
+    macs = [setting.value for setting in noted if (setting.section, setting.key) == ("NetDev", "MACAddress")]
+    if bridge.mac_given or macs:
+        kept = not bridge.mac_given and any(link.mac in macs and link.kind != "tun" for link in others.values())
+        return replace(bridge, mac=macs[0]) if kept else bridge
+    holders = (link.mac for _name, link in sorted(others.items()) if {*bridge.addresses} & {*link.addresses})
+    return replace(bridge, mac=next(holders, bridge.mac))
+
+
 def with_uplink(bridge: Bridge, uplink: Uplink, host: Host) -> Bridge:
     """Return a bridge that is an uplink's interface.
 

@@ -14,6 +14,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networ
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges import (
     plan_bridge,
     plan_no_bridge,
+    with_mac,
     with_uplink,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._macvlans import plan_no_macvlan, with_macvlans
@@ -47,7 +48,7 @@ def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> 
                 settle(out, bridge.name)
                 reload_firewall(host, out)
         else:
-            plan_bridge(bridge, host, out)
+            plan_bridge(with_mac(bridge, host), host, out)
     if exclusive:
         listed = {bridge.name for bridge in wanted.bridges}
         for name in networkd.own_links(host.files, "bridge"):
