@@ -284,6 +284,31 @@ class TestUplinks:
         (given,) = host.links_of([{"name": "br0", "mac": "02:00:00:00:00:11"}], [uplink]).plan.changes
         assert given.options["mac"] == ("02:00:00:00:00:0e", "02:00:00:00:00:11")
 
+    def test_so_does_one_that_is_no_uplink(self, host: FakeHost) -> None:
+        bridge = {"name": "br1", "addresses": ["172.20.1.130/24"]}
+        host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0e")
+        host.take(host.links_of([bridge]))
+        assert host.links["br1"].mac == "02:00:00:00:00:0e"
+        host.links["eth0"] = replace(host.links["eth0"], addresses=())
+        assert not host.links_of([bridge]).plan.changed, "the address is the bridge's own now"
+        (given,) = host.links_of([{**bridge, "mac": "02:00:00:00:00:11"}]).plan.changes
+        assert given.options["mac"] == ("02:00:00:00:00:0e", "02:00:00:00:00:11")
+
+    def test_one_with_the_mac_of_a_card_that_is_gone_gets_its_own(self, host: FakeHost) -> None:
+        bridge = {"name": "br1", "addresses": ["172.20.1.130/24"]}
+        host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0e")
+        host.take(host.links_of([bridge]))
+        host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0f", addresses=())
+        host.take(host.links_of([bridge]))
+        assert host.links["br1"].mac.startswith("52:54:")
+        assert not host.links_of([bridge]).plan.changed
+
+    def test_one_whose_address_no_card_has_gets_its_own_mac(self, host: FakeHost) -> None:
+        host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0e")
+        host.take(host.links_of([BR0]))
+        assert host.links["br0"].mac.startswith("52:54:")
+        assert not host.links_of([BR0]).plan.changed
+
     def test_what_is_wrong_by_itself_and_on_this_host_is_said_together(self, host: FakeHost) -> None:
         out = host.links_of([{**BR0, "mtu": 1}], [{**ETH0, "interface": "eth9", "table": 254}])
         assert len(out.problems) == 2
