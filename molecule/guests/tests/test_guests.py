@@ -90,20 +90,32 @@ def identity(ursa: Host, guest: str) -> list[str]:
     return [*values, ursa.check_output(f"stat -c %i {values[1]}")]
 
 
+def leases(ursa: Host) -> set[tuple[str, str]]:
+    """Return which card has which of the guest's two addresses."""
+    lines = ursa.check_output("cat /var/lib/misc/dnsmasq.kvmnet.leases").splitlines()
+    cards = (line.split()[1:3] for line in lines)
+    return {(mac, address) for mac, address in cards if address in ("192.168.0.5", "192.168.9.5")}
+
+
 def test_renamed_in_the_inventory(ursa: Host, site_playbook: Any, tiny: Any, eventually: Any) -> None:
     """One that runs gets its new name by a restart, and keeps all else; its name in the network is new at once."""
-    before = identity(ursa, "db")
-    assert len(before) == 5
+    before, leased = identity(ursa, "db"), leases(ursa)
+    assert (len(before), len(leased)) == (5, 2)
     assert site_playbook(ARTICLE, *RENAMED)["ursa"] > 0
     assert "db" in ursa.check_output("virsh list --name").split()
-    assert ursa.check_output(f"{DNS} data.kvm.example").split() == ["192.168.0.5"]
-    assert ursa.check_output(f"{DNS} db.kvm.example") == ""
+    assert "192.168.0.5/24" in tiny(ursa, "192.168.0.5").ask("address")
+    for network, address in (("kvm", "192.168.0.5"), ("store", "192.168.9.5")):
+        assert ursa.check_output(f"{DNS} data.{network}.example").split() == [address]
+        assert ursa.check_output(f"{DNS} db.{network}.example") == ""
+        assert ursa.check_output(f"{DNS} -x {address}").split() == [f"data.{network}.example."]
     site_playbook(ARTICLE, *RENAMED, "--extra-vars=kvm_guests_restart=if_needed")
     running = ursa.check_output("virsh list --name").split()
     assert "data" in running
     assert "db" not in ursa.check_output("virsh list --all --name").split()
     assert identity(ursa, "data") == before
-    assert "192.168.0.5/24" in eventually(lambda: tiny(ursa, "192.168.0.5").ask("address"))
+    shown = eventually(lambda: tiny(ursa, "192.168.0.5").ask("address"))
+    assert re.findall(r"inet (\S+) .*scope global", shown) == ["192.168.0.5/24", "192.168.9.5/24"]
+    assert leases(ursa) == leased
     assert site_playbook(ARTICLE, *RENAMED) == {"ursa": 0, "firewall": 0}
 
 
