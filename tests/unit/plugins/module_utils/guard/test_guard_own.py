@@ -17,34 +17,12 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _commit,
     _previous,
     _restore,
-    _transaction,
     _watch,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import Transaction
 
-TOKEN = "c0ffee00"
-NOTHING: dict[str, Any] = {
-    **{name: {} for name in ("links", "addresses", "firewall", "sysctls", "units")},
-    **{name: {"4": [], "6": []} for name in ("routes", "rules")},
-    "ipsets": "",
-}
-
-
-@pytest.fixture(name="transaction")
-def fixture_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Transaction:
-    state = tmp_path / "guard"
-    state.mkdir()
-    monkeypatch.setattr(_apply, "STATE", state)
-    monkeypatch.setattr(_apply, "LOCK", tmp_path / "lock")
-    for module in (_transaction, _restore):
-        monkeypatch.setattr(module, "KEPT_DIRECTORIES", ())
-        monkeypatch.setattr(module, "KEPT_FILES", ())
-        monkeypatch.setattr(module, "read_state", lambda units: NOTHING)
-    monkeypatch.setattr(_restore, "_PAUSE", 0)
-    monkeypatch.setattr(_restore.Restorer, "prune_ipsets", lambda self: None)
-    monkeypatch.setattr(_restore, "read_firewall", dict)
-    return Transaction()
+from .conftest import TOKEN
 
 
 def write(log: Path, word: str) -> list[str]:
