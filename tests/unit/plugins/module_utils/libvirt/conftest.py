@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark, _xml
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, Domain
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, Domain, LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._converge import Converger
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import Files, inspect
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import Settings
@@ -262,6 +262,26 @@ def host(tmp_path, monkeypatch):
 
     this.converge = converge
     return this
+
+
+def libvirt_binding():
+    """Return libvirt's own binding."""
+    return pytest.importorskip("libvirt", reason="Debian's python3-libvirt is not importable; make unit sees to it")
+
+
+def use_libvirt(host):
+    """Put libvirt's own test driver in place of the hypervisor without one."""
+    host.backend = LibvirtBackend(libvirt_binding(), "test:///default")
+    # The driver has neither machines nor CPUs, and a type of its own
+    host.settings |= {"virt_type": "test", "machine": None, "cpu": {}}
+
+
+@pytest.fixture(params=["fake", "libvirt"])
+def either_host(request, host):
+    """Return a host, once with each hypervisor."""
+    if request.param == "libvirt":
+        use_libvirt(host)
+    return host
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _mark, _xml
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of, problems_of
 
 BY_HAND = """<domain type='{kind}'><name>byhand</name><uuid>11111111-2222-3333-4444-666666666666</uuid>
@@ -28,15 +27,11 @@ FOUND = [
 ]
 
 
-@pytest.fixture(params=["fake", "libvirt"])
-def there(request, host):
+@pytest.fixture
+def there(either_host):
     """A host with a guest that somebody made by hand."""
-    if request.param == "libvirt":
-        library = pytest.importorskip("libvirt")
-        host.backend = LibvirtBackend(library, "test:///default")
-        host.settings |= {"virt_type": "test", "machine": None, "cpu": {}}
-    kind = "test" if request.param == "libvirt" else "qemu"
-    host.backend.define(BY_HAND.format(kind=kind))
+    host = either_host
+    host.backend.define(BY_HAND.format(kind=host.settings.get("virt_type", "qemu")))
     yield host
     for name in ("byhand", "made"):
         if any(domain.name == name for domain in host.backend.domains()):

@@ -9,17 +9,16 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _backend, _mark
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError, LibvirtBackend
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of
 
+from .conftest import use_libvirt
 from .test_options import SAMPLES
 
 
 @pytest.fixture
 def libvirt_host(host):
-    library = pytest.importorskip("libvirt")
-    host.backend = LibvirtBackend(library, "test:///default")
-    host.settings |= {"virt_type": "test", "machine": None, "cpu": {}}
+    use_libvirt(host)
     return host
 
 

@@ -12,13 +12,12 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _module, _xml
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import LibvirtBackend
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._images import IMAGE_SPEC
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import argument_spec
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._seed import USER_SPEC
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._units import meant_key, whole
 
-from .conftest import write_qcow2
+from .conftest import libvirt_binding, write_qcow2
 
 
 def card(number, **options):
@@ -155,13 +154,10 @@ USERS = {"users[0].sudo": "true or false", "users[1].name": "a text", "users[2]"
 ALL_USERS = [{"name": "admin", "sudo": "perhaps"}, {"shell": "/bin/sh"}, "root"]
 
 
-@pytest.fixture(params=["fake", "libvirt"])
-def site(request, host):
+@pytest.fixture
+def site(either_host):
     """A host with guests of an earlier run, and the images of this one."""
-    if request.param == "libvirt":
-        library = pytest.importorskip("libvirt")
-        host.backend = LibvirtBackend(library, "test:///default")
-        host.settings |= {"virt_type": "test", "machine": None, "cpu": {}}
+    host = either_host
     for name in ("disk", "altered"):
         write_qcow2(host.path / f"{name}.qcow2", 2 << 30)
     host.images = {"good": host.images["tiny"]}
@@ -215,7 +211,7 @@ def test_every_mistake_is_told_at_once(site):
 
 
 def test_what_ansible_refuses_does_not_hide_the_rest(tmp_path, capsys):
-    pytest.importorskip("libvirt")
+    libvirt_binding()
     call = {
         "guests": [
             {"name": "unit", "image": "gone", "memory_mib": "512M", "nics": [{"mac": "52:54:00:00:01:01", "tab": "x"}]},
