@@ -18,7 +18,8 @@ display = Display()
 
 MODULE = "ursa.kvmnet.kvm_guest"
 # Seconds between two calls: a small image is there at once
-FIRST_PAUSE, PAUSE = 0.5, 2.0
+FIRST_PAUSE = 0.5
+PAUSE = 2.0
 # Something new is said after so much of an image, or so many seconds
 PERCENT = 10
 SECONDS = 15.0

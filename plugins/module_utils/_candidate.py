@@ -70,7 +70,11 @@ class Candidate:
 
     def load(self) -> None:
         """Read what this run staged before."""
-        index = None if self.directory is None else load_index(self.directory)
+        try:
+            index = None if self.directory is None else load_index(self.directory)
+        except ValueError:
+            # Nothing waited for the disk: a power cut may have left half of what an earlier run staged.
+            index = None
         if self.directory is None or index is None or index["run_id"] != self.run_id:
             return
         self.entries = index["entries"]

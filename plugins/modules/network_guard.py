@@ -319,7 +319,7 @@ def main() -> None:
         if module.params["phase"] == "apply" and not module.check_mode:
             peer = (module.params["login"] or "").partition(" ")[0] or None
             _commit.start(candidate, module.params["token"], peer, module.params["timeout"])
-    except ApplyError as error:
+    except (ApplyError, OSError) as error:
         module.fail_json(msg=f"Nothing was changed: {error}")
     if module.params["phase"] == "apply" and not module.params["rollback"]:
         # Saved where the applier reads it, or only a prediction.

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -22,7 +23,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 UNITS = Path("/etc/systemd/system")
 WATCHER = "kvmnet-guard.service"
 BOOT_UNIT = UNITS / "kvmnet-guard-boot.service"
-# Where a unit is looked for, the first place first; an empty file there masks it.
+# Where a unit is looked for, the first place first; a link to /dev/null there masks it.
 _MASKS = (UNITS, Path("/run/systemd/system"))
 _NEEDED = ("ip", "sysctl", "systemctl", "systemd-run")
 # What reads a state that another program puts back: the one without the other saves what nobody restores.
@@ -166,8 +167,12 @@ def needs(candidate: Candidate) -> Needs:
 
 
 def _size(directories: Iterable[str]) -> tuple[int, int]:
-    files = [path for directory in directories for path in Path(directory).rglob("*")]
-    return sum(path.lstat().st_size for path in files), len(files)
+    sizes = []
+    for path in (path for directory in directories for path in Path(directory).rglob("*")):
+        # A firewall that is at work makes and removes files there.
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.lstat().st_size)
+    return sum(sizes), len(sizes)
 
 
 def look(candidate: Candidate) -> Host:

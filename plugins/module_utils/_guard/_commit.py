@@ -227,7 +227,9 @@ def untold(check_mode: bool) -> str:
     if report.get("state") != "restored" or transaction.armed is not None or transaction.told == report["token"]:
         return ""
     if not check_mode:
-        transaction.tell(report["token"])
+        # On a full disk it is told again.
+        with contextlib.suppress(OSError):
+            transaction.tell(report["token"])
     left = "; ".join(report.get("left") or []) or "everything is as it was before it"
     when = f" at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(report['ended']))}" if "ended" in report else ""
     return f"the last commit, by {report.get('peer') or 'somebody'}, was undone{when}: {report['error']} ({left})"

@@ -84,7 +84,8 @@ def check_files(files: Entries, at: Callable[[str], Place] = look) -> list[Probl
 def _wrong_path(entry: Mapping[str, Any], at: Callable[[str], Place], before: list[str]) -> str:
     """Return what would be right, or nothing."""
     path = entry["path"]
-    if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path or path == "/":
+    plain = path.startswith("/") and not path.startswith("//") and os.path.normpath(path) == path and "\0" not in path
+    if not plain or path == "/":
         return "an absolute path in its plain form, without '..', '//' or '/' at its end"
     if path in before:
         return f"each path once: files[{before.index(path)}] has it"

@@ -182,7 +182,12 @@ class Transaction:
             lines = (self.directory / "commands").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines]
+        begun = []
+        for line in lines:
+            # A power cut may leave a part of a line: what it was about to name was not begun yet.
+            with contextlib.suppress(ValueError):
+                begun.append(str(json.loads(line)))
+        return begun
 
     def deadline(self) -> float:
         """Return when the change is undone unless it is confirmed before, in seconds since the boot."""
@@ -200,8 +205,11 @@ class Transaction:
         _apply.write_json(self.report_path, {"token": token, "state": state, "error": error, **more})
 
     def last_report(self) -> dict[str, Any]:
-        """Return the word that was left last."""
-        return self._load(self.report_path)
+        """Return the word that was left last; none that a power cut has spoilt, since nothing waits for the disk."""
+        try:
+            return self._load(self.report_path)
+        except ValueError:
+            return {}
 
     @property
     def told(self) -> str:

@@ -52,7 +52,9 @@ def inspect(path: str) -> Disk | None:
             size = file.seek(0, os.SEEK_END)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if header[:4] != _QCOW2 or len(header) < 72:
+    except OSError as exc:
+        raise DiskError(f"{path} cannot be read as a disk: {exc.strerror}") from exc
+    if header[:4] != _QCOW2 or len(header) < 104:
         return Disk(path, "raw", size)
     version, name_at, name_length, _bits, virtual = struct.unpack(">IQIIQ", header[4:32])
     at = struct.unpack(">I", header[100:104])[0] if version >= 3 else 72
@@ -62,9 +64,9 @@ def inspect(path: str) -> Disk | None:
         if tag == 0:
             break
         if tag == _BACKING_FORMAT:
-            kind = header[at + 8 : at + 8 + length].decode()
+            kind = os.fsdecode(header[at + 8 : at + 8 + length])
         at += 8 + (length + 7) // 8 * 8
-    name = header[name_at : name_at + name_length].decode() if name_at else None
+    name = os.fsdecode(header[name_at : name_at + name_length]) if name_at else None
     return Disk(path, "qcow2", virtual, name, kind)
 
 

@@ -17,7 +17,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._options import GIB, TABLE, View, brief
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import attribute
 
-# Where the host has it, not what it is
+# Ours are smaller by far; whatever else is at that path need not be read whole
 _SEED_SIZE = 1 << 22
 
 

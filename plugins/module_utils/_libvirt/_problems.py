@@ -18,10 +18,10 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._guest import
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import text_at
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Problem
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
-_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_TARGET = re.compile(r"(vd|sd)[a-z]$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TARGET = re.compile(r"(vd|sd)[a-z]")
 _LEAST = {
     **dict.fromkeys(("memory_mib", "max_memory_mib", "vcpus", "max_vcpus", "disk_gib"), 1),
     **dict.fromkeys(("wait_timeout", "stop_timeout", "start_delay"), 0),
@@ -50,7 +50,7 @@ def _card(guest: Guest, number: int, key: str) -> str:
 
 
 def _check_nic(nic: Mapping[str, Any], known: bool) -> Iterator[tuple[str, object, str]]:
-    if not _MAC.match(nic["mac"]):
+    if not _MAC.fullmatch(nic["mac"]):
         yield "mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"
     attached = [key for key in ("bridge", "libvirt_network") if nic[key]]
     if len(attached) > 1:
@@ -76,7 +76,7 @@ def _check_disks(guest: Guest, values: Mapping[str, Any]) -> list[tuple[str, obj
         key = f"disks[{number}]"
         if target is None:
             continue
-        if not _TARGET.match(target) or target in taken:
+        if not _TARGET.fullmatch(target) or target in taken:
             allowed = (
                 "vda to vdz or sda to sdz, each once; vda is the root disk's and vdz the seed's where there is one"
             )
@@ -102,7 +102,7 @@ def _check_disks(guest: Guest, values: Mapping[str, Any]) -> list[tuple[str, obj
 def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) -> list[Problem]:
     values = {**guest.defaults, **guest.given}
     found: list[tuple[str, object, str]] = []
-    if not _NAME.match(guest.name):
+    if not _NAME.fullmatch(guest.name):
         found.append(("name", guest.name, "letters, digits, '-', '_' and '.', at most 63, the first a letter or digit"))
     for key, least in _LEAST.items():
         value = guest.given.get(key, guest.run.get(key))
@@ -122,7 +122,7 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
         found.append(("secure_boot", True, "only beside firmware: uefi"))
     if guest.given.get("console_log") and not values["serial"]:
         found.append(("console_log", True, "only with a serial port"))
-    if not _UUID.match(str(values["uuid"]).lower()):
+    if not _UUID.fullmatch(str(values["uuid"]).lower()):
         found.append(("uuid", values["uuid"], "a UUID such as 6b766d6e-6574-4572-8361-000000000001"))
     name = guest.given.get("image")
     if name is not None and guest.image is None:

@@ -99,11 +99,10 @@ def main() -> int:
     libvirt = importlib.import_module("libvirt")
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     try:
-        connection = libvirt.open("qemu:///system")
+        return 1 if start(libvirt.open("qemu:///system"), libvirt.libvirtError) else 0
     except libvirt.libvirtError as exc:
-        say(f"no connection to libvirt: {exc}")
+        say(f"libvirt does not answer: {exc}")
         return 75
-    return 1 if start(connection, libvirt.libvirtError) else 0
 
 
 if __name__ == "__main__":

@@ -57,6 +57,19 @@ def test_what_another_run_left_behind_is_forgotten(host: Path) -> None:
     assert not (host.parent / "candidate").exists()
 
 
+@pytest.mark.parametrize("left", ["", "\0\0", '{"run_id": "run1", "ent'])
+def test_what_a_power_cut_left_of_it_keeps_nobody_from_staging(host: Path, left: str) -> None:
+    first = open_candidate(host)
+    first.put("/etc/x/new", "new")
+    first.finish(check_mode=False)
+    (host.parent / "candidate/index.json").write_text(left)
+    second = open_candidate(host)
+    assert second.empty
+    assert second.put("/etc/x/other", "other")
+    second.finish(check_mode=False)
+    assert open_candidate(host).listdir("/etc/x") == ["old", "other"]
+
+
 def test_what_is_live_already_is_not_staged(host: Path) -> None:
     candidate = open_candidate(host)
     assert candidate.put("/etc/x/old", "changed")

@@ -48,7 +48,7 @@ def test_files_that_can_be_put_in_place_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["mine.conf", "/etc/../mine", "/etc//mine", "//etc/mine", "/etc/mine/", "/", "~/mine", ""]
+    "path", ["mine.conf", "/etc/../mine", "/etc//mine", "//etc/mine", "/etc/mine/", "/", "~/mine", "", "/etc/a\0b"]
 )
 def test_a_path_is_absolute_and_plain(path: str) -> None:
     assert "an absolute path in its plain form" in said([file(path)])["files[0].path"]

@@ -198,6 +198,19 @@ def test_the_next_run_hears_once_of_a_change_that_was_undone(transaction: Transa
     assert _commit.untold(False) == _commit.untold(True) == ""
 
 
+def test_what_cannot_be_noted_as_told_is_told_all_the_same(
+    transaction: Transaction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_transaction: Transaction, _token: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    Change(tmp_path, []).begin(transaction)
+    _watch.undo(transaction, "a test says so")
+    monkeypatch.setattr(Transaction, "tell", full)
+    assert "a test says so" in _commit.untold(False)
+    assert _commit.untold(False) == _commit.untold(True) != ""
+
+
 def test_who_made_the_change_hears_of_its_end_at_once(transaction: Transaction, tmp_path: Path) -> None:
     Change(tmp_path, []).begin(transaction)
     _watch.undo(transaction, "a test says so")

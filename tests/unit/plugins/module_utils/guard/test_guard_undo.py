@@ -100,3 +100,25 @@ def test_a_state_that_cannot_be_read_for_a_moment_is_read_again(
     _watch.undo(transaction, "a test says so")
     assert transaction.last_report()["left"] == []
     assert files(tmp_path) == OLD
+
+
+@pytest.mark.parametrize("left", ["", "\0\0\0\0", '{"token": "c0f'])
+def test_a_report_that_a_power_cut_has_spoilt_keeps_nobody_from_undoing(
+    transaction: Transaction, candidate: Path, tmp_path: Path, left: str
+) -> None:
+    begin(transaction, candidate)
+    _watch.apply(transaction, candidate, 0)
+    transaction.report_path.write_text(left)
+    assert transaction.last_report() == {}
+    _watch.undo(transaction, "a test says so")
+    assert files(tmp_path) == OLD
+    assert transaction.last_report()["error"] == "a test says so"
+
+
+def test_of_a_note_that_a_power_cut_has_spoilt_the_whole_lines_count(transaction: Transaction, candidate: Path) -> None:
+    begin(transaction, candidate)
+    for key in ("one", "two"):
+        transaction.note_command({"kind": "command", "key": key, "order": _apply.OWN_COMMANDS})
+    with (transaction.directory / "commands").open("a", encoding="utf-8") as notes:
+        notes.write('"thr')
+    assert transaction.commands() == ["one", "two"]

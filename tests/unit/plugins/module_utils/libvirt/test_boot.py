@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -140,3 +141,25 @@ class TestStart:
         host.converge(guest("app", depends=["db"]), guest("db"), guest("top", depends=["app"]), guest("web"))
         assert self.start(host, monkeypatch, db={"broken": True}) == (["db", "app", "top"], ["web"])
         assert "app is not started: it depends on db\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("failing", ["open", "listAllDomains", "isActive"])
+def test_a_libvirt_that_goes_away_is_asked_again(monkeypatch, capsys, failing):
+    """The unit is started again after every end but 1, which is that of guests that do not start."""
+
+    def answers(name, value):
+        def answer(*_unused):
+            if name == failing:
+                raise RefusedError("the connection is gone")
+            return value
+
+        return answer
+
+    domain = Domain("<domain><name>web</name></domain>", [])
+    domain.isActive = answers("isActive", False)
+    connection = SimpleNamespace(listAllDomains=answers("listAllDomains", [domain]))
+    library = {"open": answers("open", connection), "libvirtError": RefusedError}
+    library["registerErrorHandler"] = lambda *_unused: None
+    monkeypatch.setitem(sys.modules, "libvirt", SimpleNamespace(**library))
+    assert _starter.main() not in (0, 1)
+    assert capsys.readouterr().out == "libvirt does not answer: the connection is gone\n"

@@ -31,6 +31,15 @@ def test_unknown_keys_and_wrong_types_all_at_once():
     assert found[1][1] == "a whole number"
 
 
+def test_the_end_of_a_line_is_no_part_of_a_name(host, guest):
+    """A block in YAML ends with one."""
+    nic = {"mac": "52:54:00:00:00:01\n", "tap": "tap1"}
+    entry = {"name": "web\n", "image": "tiny", "uuid": "6b766d6e-6574-4572-8361-000000000001\n", "nics": [nic]}
+    disk = {"target": "vdb\n", "size_gib": 1}
+    places = [problem.place() for problem in host.converge(entry | {"disks": [disk]}).problems]
+    assert places == ["guests[0].name", "guests[0].uuid", "guests[0].nics[0].mac", "guests[0].disks[0].target"]
+
+
 def test_values_are_checked_against_each_other_and_the_host(host, guest):
     outcome = host.converge(
         guest("a b", image="nope", memory_mib=0),

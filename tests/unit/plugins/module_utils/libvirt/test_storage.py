@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _storage
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import DiskError, inspect
 
 from ._runs import unchanged
 from .conftest import write_qcow2
@@ -111,6 +113,11 @@ def test_what_is_wrong_with_disks(host, guest):
         *("disks[0].target", "disks[2].target", "disks[2].path", "disks[3].size_gib", "disks[4].bus"),
         *("disks[5].device", "disks[2].size_gib", "disks[3].path", "disks[4].path"),
     }
+
+
+def test_a_directory_is_no_disk(host, guest):
+    with pytest.raises(DiskError, match=f"{host.path} cannot be read as a disk: Is a directory"):
+        host.converge(guest("web", image=None, disk_path=str(host.path), disk_gib=1))
 
 
 def test_nothing_half_made_stays(host, guest):
