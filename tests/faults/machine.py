@@ -200,7 +200,7 @@ class Machine:
         """Cut the power: nothing but the disk outlives it; then boot."""
         variables = json.dumps({"lab_power": "power_cycled", "lab_power_hosts": [self.name]})
         argv = ["ansible-playbook", str(ROOT / "playbooks/lab_power.yml"), "-e", variables]
-        subprocess.run(argv, check=True, capture_output=True, text=True, env=environment(), timeout=120)
+        subprocess.run(argv, check=True, capture_output=True, text=True, env=environment(), timeout=300)
 
     def start_change(
         self, variables: Mapping[str, Any], outside: bool = False, arguments: Sequence[str] = ()

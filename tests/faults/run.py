@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -215,13 +216,18 @@ def main() -> int:
     print("SECONDS: from the end of the apply, or its beginning where it had no end, until the host had healed itself")
     print(f"{'FAULT':<33} {'STEP':<10}  {'HEALED':<6} {'SECONDS':>7}  LAYERS")
     for fault in chosen:
-        result = suffer(machine, fault, before, changed if fault.lasts else None, staged=True)
+        try:
+            result = suffer(machine, fault, before, changed if fault.lasts else None, staged=True)
+        except subprocess.SubprocessError as error:
+            result = Result(fault, fault.step, False, 0.0, 0, f"the lab is of no use any more: {error}")
         results.append(result)
         row = f"{fault.name:<33} {result.hit:<10}  {'yes' if result.healed else 'NO':<6} {result.seconds:>7.1f}  "
         print(f"{row}{result.layers} of {len(before)} {result.note}".rstrip(), flush=True)
+        if not result.layers:
+            break
     good = sum(result.healed for result in results)
-    print(f"{good} of {len(results)} healed; layers: {', '.join(before)}")
-    return 0 if good == len(results) and results else 1
+    print(f"{good} of {len(chosen)} healed; layers: {', '.join(before)}")
+    return 0 if good == len(chosen) and chosen else 1
 
 
 if __name__ == "__main__":
