@@ -1,15 +1,21 @@
 # Copyright: (c) 2026, ursa.kvmnet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the tests find a real Shorewall: in a host image of the lab, once one was built; else on this machine."""
+"""Where the tests find a real Shorewall: in a host image of the lab, once one was built; else on this machine.
+
+And how they import programs that run outside Ansible.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -48,6 +54,18 @@ for case in "$work"/*/; do
   [ ! -e "$root/mnt/firewall" ] || mv "$root/mnt/firewall" "$case.firewall"
 done
 """
+
+
+def load_program(path: Path) -> ModuleType:
+    """Import a program that stands in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    # Where its dataclasses look for their module
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 class Compiled(NamedTuple):

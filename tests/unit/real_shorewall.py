@@ -65,7 +65,12 @@ def commit(wanted: dict[str, Any], family: str = "ipv4") -> dict[str, Any]:
     wanted = {**wanted, "family": family}
     compiled: list[int] = []
     compiler = _compile.compile_candidate
-    _compile.compile_candidate = lambda *args: compiled.append(1) or compiler(*args)  # type: ignore[func-returns-value]
+
+    def counting(*args: Any) -> Any:
+        compiled.append(1)
+        return compiler(*args)
+
+    _compile.compile_candidate = counting
     candidate, said, empty = Candidate(None, None), "", False
     plan: list[str] = []
     try:

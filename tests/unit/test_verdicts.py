@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .conftest import load_program
 
 SOURCE = Path(__file__).resolve().parents[1] / "benchmark" / "verdicts.py"
 
@@ -42,11 +42,7 @@ COMMIT
 
 @pytest.fixture(name="judge", scope="module")
 def fixture_judge() -> Any:
-    spec = importlib.util.spec_from_file_location("verdicts", SOURCE)
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    sys.modules["verdicts"] = module
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    return module
+    return load_program(SOURCE)
 
 
 @pytest.mark.parametrize(

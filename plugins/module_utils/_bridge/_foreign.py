@@ -49,7 +49,7 @@ def parse_ifupdown(path: str, text: str) -> list[Claim]:
         gateway = stanza.first("gateway")
         leads_out = stanza.words[2] == "inet" and (gateway is not None or method == "dhcp")
         line, said = gateway if gateway and leads_out else (stanza.line, stanza.words)
-        claims.append(Claim("ifupdown", path, line, " ".join(said), stanza.words[1], leads_out))
+        claims.append(Claim("ifupdown", path, line, " ".join(said), stanza.interface, leads_out))
     return claims
 
 

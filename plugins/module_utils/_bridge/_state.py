@@ -127,7 +127,7 @@ class Outcome:
         Args:
             passive: it is there without us; if it is ifupdown's, it is taken over.
         """
-        claim = next((claim for claim in host.claims if claim.interface.partition(":")[0] == name), None)
+        claim = next((claim for claim in host.claims if claim.interface == name), None)
         if claim is not None and claim.program == "ifupdown" and passive:
             self._take_over(host, where, key, name)
             claim = None

@@ -5,32 +5,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import struct
 import threading
 import urllib.request
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from ..conftest import load_program
+
 FILES = Path(__file__).parents[3] / "roles" / "lab" / "files"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FILES / f"{name}.py")
-    if spec is None or spec.loader is None:
-        raise ImportError(name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-services = load("services")
-supervise = load("supervise")
+services = load_program(FILES / "services.py")
+supervise = load_program(FILES / "supervise.py")
 
 
 def question(name: str, kind: int = 1) -> bytes:
@@ -89,6 +80,7 @@ def test_http_says_whom_it_saw() -> None:
 def supply(tmp_path: Path, script: str) -> Any:
     """A power supply of a machine that is a shell script; nothing lives in a namespace."""
 
+    # Of a module that is loaded at run time mypy knows nothing
     class Supply(supervise.Supply):  # type: ignore[misc, name-defined]
         def inside(self) -> list[int]:
             return []

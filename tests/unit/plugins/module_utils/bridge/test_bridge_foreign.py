@@ -27,6 +27,8 @@ iface eth3 inet static
     address 10.3.0.2/24
 source interfaces.d/*
 iface eth4 inet6 auto
+iface eth3:1 inet static
+    address 10.3.1.2/24
 """
 
 
@@ -38,6 +40,8 @@ def test_ifupdown_is_named_by_the_line_that_matters() -> None:
         ("br9", 12, "iface br9 inet manual", False),
         ("eth3", 14, "iface eth3 inet static", False),
         ("eth4", 17, "iface eth4 inet6 auto", False),
+        # An alias is another address of the same interface
+        ("eth3", 18, "iface eth3:1 inet static", False),
     ]
     assert str(claims[0]) == "ifupdown: /etc/network/interfaces line 8 says 'gateway 10.0.0.1'"
 
