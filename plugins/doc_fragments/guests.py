@@ -21,7 +21,8 @@ options:
     suboptions:
       name:
         description:
-          - The guest's name. Its UUID is derived from it.
+          - The guest's name, up to 63 letters, digits, V(-), V(_) and V(.), the first one a letter or digit. Its UUID
+            is derived from it.
         type: str
         required: true
       source:
@@ -46,7 +47,8 @@ options:
         default: running
       uuid:
         description:
-          - The UUID; by default derived from the name. Cannot change on an existing guest.
+          - The UUID, such as V(6b766d6e-6574-4572-8361-000000000001); by default derived from the name.
+            Cannot change on an existing guest.
         type: str
       title:
         description:
@@ -69,8 +71,8 @@ options:
         type: int
       max_memory_mib:
         description:
-          - The memory up to which it can be given more while it runs; by default the same as O(guests[].memory_mib).
-            Changes at the guest's next boot.
+          - The memory in MiB up to which it can be given more while it runs; by default the same as
+            O(guests[].memory_mib). Changes at the guest's next boot.
         type: int
       vcpus:
         description:
@@ -137,8 +139,8 @@ options:
         type: str
       disk_path:
         description:
-          - The file or block device of the root disk; by default V(NAME.qcow2) in O(storage).
-            Changes at the guest's next boot.
+          - The file or block device of the root disk, an absolute path on the host; by default V(NAME.qcow2) in
+            O(storage). Changes at the guest's next boot.
         type: str
       disk_format:
         description:
@@ -187,7 +189,7 @@ options:
         type: str
       address:
         description:
-          - The address that the guest's lease must be for. Without it any address will do.
+          - The address of IPv4, such as V(192.0.2.5), that the guest's lease must be for. Without it any will do.
         type: str
       hostname:
         description:
@@ -204,7 +206,7 @@ options:
         type: bool
       users:
         description:
-          - Users for this guest in place of O(users).
+          - Users for this guest in place of O(users), with the same keys.
         type: list
         elements: dict
       user_data:
@@ -218,7 +220,8 @@ options:
         type: dict
       network_config:
         description:
-          - Network configuration for cloud-init. Without it, cloud-init asks for a lease on the first interface.
+          - Network configuration, as cloud-init's C(network-config) has it. Without it, cloud-init asks for a lease on
+            the first interface.
         type: dict
       wait_for:
         description:

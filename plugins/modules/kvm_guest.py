@@ -61,7 +61,7 @@ options:
         required: true
       ssh_keys:
         description:
-          - Public SSH keys.
+          - Public SSH keys, each as a line of C(authorized_keys).
         type: list
         elements: str
         default: []
@@ -89,7 +89,7 @@ options:
     default: kvm
   storage:
     description:
-      - Where disks, seeds and downloaded images are kept.
+      - The directory where disks, seeds and downloaded images are kept, an absolute path.
     type: path
     default: /var/lib/libvirt/images/kvmnet
   exclusive:
@@ -128,7 +128,7 @@ options:
     default: 120
   parallel:
     description:
-      - How many guests are handled at once.
+      - How many guests are handled at once, at least 1.
     type: int
     default: 8
   lease_files:

@@ -30,7 +30,8 @@ DEVICES = r"""      disks:
             default: disk
           path:
             description:
-              - Its file or block device; by default V(NAME-TARGET.FORMAT) in O(storage), none for a CD-ROM drive.
+              - Its file or block device, an absolute path on the host; by default V(NAME-TARGET.FORMAT) in O(storage),
+                none for a CD-ROM drive.
             type: str
           size_gib:
             description:
@@ -63,11 +64,12 @@ DEVICES = r"""      disks:
             default: false
       kernel:
         description:
-          - A kernel on the host to boot directly; by default that of the image. Changes at the guest's next boot.
+          - The absolute path of a kernel on the host to boot directly; by default that of the image.
+            Changes at the guest's next boot.
         type: str
       initrd:
         description:
-          - The initial RAM disk that goes with the kernel. Changes at the guest's next boot.
+          - The absolute path of the initial RAM disk that goes with the kernel. Changes at the guest's next boot.
         type: str
       cmdline:
         description:
@@ -93,12 +95,12 @@ DEVICES = r"""      disks:
         suboptions:
           mac:
             description:
-              - The MAC address.
+              - The MAC address, a unicast one such as V(52:54:00:12:34:56).
             type: str
             required: true
           tap:
             description:
-              - The tap on the host. Required unless libvirt makes one.
+              - The tap on the host, by a name of 1 to 15 characters. Required unless libvirt makes one.
             type: str
           bridge:
             description:
@@ -110,16 +112,17 @@ DEVICES = r"""      disks:
             type: str
           model:
             description:
-              - What the guest sees.
+              - What the guest sees, a model that QEMU has, such as V(virtio) or V(e1000).
             type: str
             default: virtio
           mtu:
             description:
-              - The MTU that the guest is told.
+              - The MTU in bytes that the guest is told, 68 to 65535.
             type: int
           queues:
             description:
-              - The number of queues; more than one needs a tap with as many.
+              - The number of queues, 1 to 256; more than one needs a tap with as many and
+                O(guests[].nics[].model=virtio).
             type: int
             default: 1
           link:
@@ -130,11 +133,11 @@ DEVICES = r"""      disks:
             default: up
           inbound_mbit:
             description:
-              - At most so many Mbit/s to the guest.
+              - At most so many Mbit/s to the guest, 1 to 400000.
             type: int
           outbound_mbit:
             description:
-              - At most so many Mbit/s from the guest.
+              - At most so many Mbit/s from the guest, 1 to 400000.
             type: int
           anti_spoofing:
             description:
@@ -144,7 +147,8 @@ DEVICES = r"""      disks:
             default: false
           address:
             description:
-              - The address of IPv4 for O(guests[].nics[].anti_spoofing) and O(guests[].nics[].lease).
+              - The address of IPv4, such as V(192.0.2.5), for O(guests[].nics[].anti_spoofing) and
+                O(guests[].nics[].lease).
             type: str
           lease:
             description:
