@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _commit
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "plugins" / "modules").glob("*.py"))
@@ -86,3 +89,12 @@ def test_a_file_is_short_enough_to_read(path: Path) -> None:
 def test_module_utils_are_private_and_say_so(path: Path) -> None:
     assert any(part.startswith("_") for part in path.relative_to(ROOT / "plugins" / "module_utils").parts)
     assert PRIVATE in path.read_text(encoding="utf-8")
+
+
+def test_the_guards_files_are_those_of_its_table() -> None:
+    rows = [line for line in (ROOT / "docs/architecture.md").read_text().splitlines() if line.startswith("| `_")]
+    named = [name for row in rows for name in re.findall(r"`(_[a-z]+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(path.stem for path in MODULE_UTILS if path.parent.name == "_guard")
+    # What stays on the host comes first
+    installed = {part.__name__.rpartition(".")[2] for part in _commit._PARTS}
+    assert {name for row in rows[:-2] for name in re.findall(r"`(_[a-z]+)`", row.split("|")[1])} == installed

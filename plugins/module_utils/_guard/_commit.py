@@ -288,6 +288,7 @@ def result(token: str, confirm: bool) -> dict[str, Any]:
         again = transaction.last_report()
         return silent if again == report else again
     if report["state"] == "restored":
+        # Who asks hears of it now; on a full disk the next one does too.
         with contextlib.suppress(OSError):
             transaction.tell(token)
     return report

@@ -80,6 +80,7 @@ def reason_to_restore(transaction: Transaction) -> str:
 
 
 def _end_applier(transaction: Transaction) -> None:
+    # It has ended meanwhile, or never said that it began.
     with contextlib.suppress(OSError, ValueError):
         number = int((transaction.directory / "applier").read_text(encoding="ascii"))
         if b"kvmnet" in Path(f"/proc/{number}/cmdline").read_bytes():

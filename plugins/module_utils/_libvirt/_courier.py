@@ -95,6 +95,7 @@ class Courier:
         except ImageError as exc:
             self._write(error=str(exc), arrived=arrived)
         except Exception as exc:
+            # Nobody else sees how this process ends
             self._write(error=f"{type(exc).__name__}: {exc}", arrived=arrived)
 
     def _read(self) -> dict[str, Any]:
