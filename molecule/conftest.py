@@ -24,6 +24,63 @@ ROOT = Path(__file__).parents[1]
 LAB = ROOT / ".lab"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
 
+# A rejected connection is told so by a reset; nobody says anything to a dropped one
+KNOCK = """
+import socket, sys
+address, port, source, banner = sys.argv[1:]
+try:
+    wire = socket.create_connection((address, int(port)), 1.5, (source, 0) if source else None)
+    print("open", wire.recv(80) if banner else "")
+except ConnectionRefusedError:
+    print("rejected")
+except TimeoutError:
+    print("dropped")
+"""
+# One echo request; the kernel counts the checksum of IPv6's
+PING = """
+import os, socket, struct, sys, time
+six = ":" in sys.argv[1]
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    return ~((total >> 16) + total & 0xFFFF) & 0xFFFF
+mine = struct.pack("!HH", os.getpid() & 0xFFFF, 1)
+kind, answer = (128, 129) if six else (8, 0)
+head = struct.pack("!BBH", kind, 0, checksum(struct.pack("!BBH", kind, 0, 0) + mine))
+family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
+wire = socket.socket(family, socket.SOCK_RAW, protocol)
+wire.sendto(head + mine, (sys.argv[1], 0))
+deadline = time.monotonic() + 1.5
+while (left := deadline - time.monotonic()) > 0:
+    wire.settimeout(left)
+    try:
+        packet = wire.recv(200)[0 if six else 20:]
+    except TimeoutError:
+        continue
+    if packet[0] == answer and packet[4:8] == mine:
+        print("answered"); break
+else:
+    print("dropped")
+"""
+# One datagram; who says that nobody wants it, if anybody does
+SEND = """
+import socket, sys, time
+six = ":" in sys.argv[1]
+family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
+wire = socket.socket(family, socket.SOCK_RAW, protocol)
+socket.socket(family, socket.SOCK_DGRAM).sendto(b"", (sys.argv[1], 4444))
+deadline = time.monotonic() + 1.5
+while (left := deadline - time.monotonic()) > 0:
+    wire.settimeout(left)
+    try:
+        packet, sender = wire.recvfrom(400)
+    except TimeoutError:
+        continue
+    if packet[0 if six else 20:][:2] == (bytes([1, 4]) if six else bytes([3, 3])):
+        print(sender[0]); break
+else:
+    print("dropped")
+"""
+
 
 def answers(text: str) -> dict[str, str]:
     """Read key=value lines of the lab's web servers. One that also speaks IPv6 calls its clients by IPv6 addresses."""
@@ -75,6 +132,37 @@ class TinyGuest:
     def fetch(self, url: str) -> dict[str, str]:
         """Let the guest ask a web server."""
         return answers(self.ask("fetch", url))
+
+
+class Probe:
+    """Finds out what becomes of packets."""
+
+    @staticmethod
+    def _ask(machine: Any, *argv: str) -> str:
+        """Run a small program on a machine of the lab, simulated or managed, and return what it prints."""
+        if isinstance(machine, Host):
+            return str(machine.check_output(shlex.join(["python3", "-c", *argv]))).strip()
+        done = machine.run(sys.executable, "-c", *argv)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout).strip()
+
+    def knock(self, machine: Any, address: str, port: int, source: str = "", banner: bool = False) -> str:
+        """Try a TCP connection; a word, and the banner if asked for."""
+        return self._ask(machine, KNOCK, address, str(port), source, "banner" if banner else "")
+
+    def ping(self, machine: Any, address: str) -> str:
+        """Try an echo request."""
+        return self._ask(machine, PING, address)
+
+    def send(self, machine: Any, address: str) -> str:
+        """Send a datagram that nobody expects."""
+        return self._ask(machine, SEND, address)
+
+
+@pytest.fixture(scope="session")
+def probe() -> Probe:
+    """Give what sends them."""
+    return Probe()
 
 
 @pytest.fixture(scope="session")

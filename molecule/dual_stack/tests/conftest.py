@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -27,77 +25,13 @@ PLACES = {
     "stranger": ("203.0.113.10", "2001:db8:ffff::10"),
     "somewhere": ("198.51.100.77", "2001:db8:1234::77"),
 }
-# A rejected connection is told so by a reset; nobody says anything to a dropped one
-KNOCK = """
-import socket, sys
-address, port, source = sys.argv[1:]
-try:
-    socket.create_connection((address, int(port)), 1.5, (source, 0) if source else None)
-    print("open")
-except ConnectionRefusedError:
-    print("rejected")
-except TimeoutError:
-    print("dropped")
-"""
-# One echo request; the kernel counts the checksum of IPv6's
-PING = """
-import os, socket, struct, sys, time
-six = ":" in sys.argv[1]
-def checksum(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    return ~((total >> 16) + total & 0xFFFF) & 0xFFFF
-mine = struct.pack("!HH", os.getpid() & 0xFFFF, 1)
-kind, answer = (128, 129) if six else (8, 0)
-head = struct.pack("!BBH", kind, 0, checksum(struct.pack("!BBH", kind, 0, 0) + mine))
-family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
-wire = socket.socket(family, socket.SOCK_RAW, protocol)
-wire.sendto(head + mine, (sys.argv[1], 0))
-deadline = time.monotonic() + 1.5
-while (left := deadline - time.monotonic()) > 0:
-    wire.settimeout(left)
-    try:
-        packet = wire.recv(200)[0 if six else 20:]
-    except TimeoutError:
-        continue
-    if packet[0] == answer and packet[4:8] == mine:
-        print("answered"); break
-else:
-    print("dropped")
-"""
-# One datagram; who says that nobody wants it, if anybody does
-SEND = """
-import socket, sys, time
-six = ":" in sys.argv[1]
-family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
-wire = socket.socket(family, socket.SOCK_RAW, protocol)
-socket.socket(family, socket.SOCK_DGRAM).sendto(b"", (sys.argv[1], 4444))
-deadline = time.monotonic() + 1.5
-while (left := deadline - time.monotonic()) > 0:
-    wire.settimeout(left)
-    try:
-        packet, sender = wire.recvfrom(400)
-    except TimeoutError:
-        continue
-    if packet[0 if six else 20:][:2] == (bytes([1, 4]) if six else bytes([3, 3])):
-        print(sender[0]); break
-else:
-    print("dropped")
-"""
-
-
-def ask(machine: Any, *argv: str) -> str:
-    """Run a small program on a machine of the lab, simulated or managed, and return what it prints."""
-    if isinstance(machine, Host):
-        return str(machine.check_output(shlex.join(["python3", "-c", *argv]))).strip()
-    done = machine.run(sys.executable, "-c", *argv)
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout).strip()
 
 
 class Packets:
     """What becomes of packets."""
 
-    def __init__(self, managed: Callable[[str], Host], station: Callable[[str], Any]) -> None:
+    def __init__(self, managed: Callable[[str], Host], station: Callable[[str], Any], probe: Any) -> None:
+        self.probe = probe
         self.hosts = {name: managed(name) for name in SITES}
         self.station = station
 
@@ -113,15 +47,15 @@ class Packets:
 
     def knock(self, start: str, site: str, address: str, port: int, source: str = "") -> str:
         """Try a TCP connection."""
-        return ask(self.machine(start, site), KNOCK, address, str(port), source)
+        return str(self.probe.knock(self.machine(start, site), address, port, source))
 
     def ping(self, start: str, site: str, address: str) -> str:
         """Try an echo request."""
-        return ask(self.machine(start, site), PING, address)
+        return str(self.probe.ping(self.machine(start, site), address))
 
     def send(self, start: str, site: str, address: str) -> str:
         """Send a datagram that nobody expects."""
-        return ask(self.machine(start, site), SEND, address)
+        return str(self.probe.send(self.machine(start, site), address))
 
     def link_local(self, start: str, site: str, card: str) -> str:
         """Give the link-local address of a host's card, as somebody on the same wire names it."""
@@ -131,6 +65,6 @@ class Packets:
 
 
 @pytest.fixture(scope="session")
-def packets(managed: Callable[[str], Host], station: Callable[[str], Any]) -> Packets:
+def packets(managed: Callable[[str], Host], station: Callable[[str], Any], probe: Any) -> Packets:
     """Give the hands."""
-    return Packets(managed, station)
+    return Packets(managed, station, probe)

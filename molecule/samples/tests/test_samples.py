@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,68 +24,8 @@ SOMEWHERE, NAMES = "198.51.100.77", "203.0.113.53"
 # Addresses of somebody outside: what is limited for each source counts them apart
 STRANGERS = ("203.0.113.10", "203.0.113.11", "203.0.113.12")
 OPEN, ANSWERED, REJECTED, DROPPED = "open", "answered", "rejected", "dropped"
-# A rejected connection is told so by a reset; nobody says anything to a dropped one
-KNOCK = """
-import socket, sys
-address, port, source, banner = sys.argv[1:]
-try:
-    wire = socket.create_connection((address, int(port)), 1.5, (source, 0) if source else None)
-    print("open", wire.recv(80) if banner else "")
-except ConnectionRefusedError:
-    print("rejected")
-except TimeoutError:
-    print("dropped")
-"""
-# One echo request
-PING = """
-import os, socket, struct, sys, time
-def checksum(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    return ~((total >> 16) + total & 0xFFFF) & 0xFFFF
-mine = struct.pack("!HH", os.getpid() & 0xFFFF, 1)
-head = struct.pack("!BBH", 8, 0, checksum(struct.pack("!BBH", 8, 0, 0) + mine))
-wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-wire.sendto(head + mine, (sys.argv[1], 0))
-deadline = time.monotonic() + 1.5
-while (left := deadline - time.monotonic()) > 0:
-    wire.settimeout(left)
-    try:
-        packet = wire.recv(200)[20:]
-    except TimeoutError:
-        continue
-    if packet[:2] == b"\\0\\0" and packet[4:8] == mine:
-        print("answered"); break
-else:
-    print("dropped")
-"""
-# One datagram; who says that nobody wants it, if anybody does
-SEND = """
-import socket, sys
-wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-wire.settimeout(1.5)
-socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", (sys.argv[1], 4444))
-try:
-    packet, (sender, _) = wire.recvfrom(200)
-    print(sender if packet[20:22] == bytes([3, 3]) else packet[20:22])
-except TimeoutError:
-    print("dropped")
-"""
 # Kept alive for the proofs: a port of the host that has a listener, so that only the firewall can refuse it
 LISTENING = 8081
-
-
-def ask(machine: Any, *argv: str) -> str:
-    """Run a small program on a machine of the lab, simulated or managed, and return what it prints."""
-    if isinstance(machine, Host):
-        return str(machine.check_output(shlex.join(["python3", "-c", *argv]))).strip()
-    done = machine.run(sys.executable, "-c", *argv)
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout).strip()
-
-
-def knock(machine: Any, address: str, port: int, source: str = "", banner: bool = False) -> str:
-    """Try a TCP connection; a word, and the banner if asked for."""
-    return ask(machine, KNOCK, address, str(port), source, "banner" if banner else "")
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +114,8 @@ CONNECTIONS = [
 
 
 @pytest.mark.parametrize(("start", "address", "port", "end"), CONNECTIONS)
-def test_connections(at: Callable[[str], Any], start: str, address: str, port: int, end: str) -> None:
-    assert knock(at(start), address, port) == end
+def test_connections(probe: Any, at: Callable[[str], Any], start: str, address: str, port: int, end: str) -> None:
+    assert probe.knock(at(start), address, port) == end
 
 
 PINGS = [
@@ -197,8 +136,8 @@ PINGS = [
 
 
 @pytest.mark.parametrize(("start", "address", "end"), PINGS)
-def test_pings(at: Callable[[str], Any], start: str, address: str, end: str) -> None:
-    assert ask(at(start), PING, address) == end
+def test_pings(probe: Any, at: Callable[[str], Any], start: str, address: str, end: str) -> None:
+    assert probe.ping(at(start), address) == end
 
 
 @pytest.mark.parametrize(
@@ -212,9 +151,9 @@ def test_pings(at: Callable[[str], Any], start: str, address: str, end: str) -> 
     ],
 )
 def test_datagrams_are_rejected_by_the_firewall_and_by_nobody_else(
-    at: Callable[[str], Any], start: str, address: str, end: str
+    probe: Any, at: Callable[[str], Any], start: str, address: str, end: str
 ) -> None:
-    assert ask(at(start), SEND, address) == end
+    assert probe.send(at(start), address) == end
 
 
 @pytest.mark.parametrize(("start", "address"), [("workstation", TWO), ("desk", THREE)])
@@ -228,27 +167,27 @@ def test_a_forwarded_port_leads_behind_the_host(at: Callable[[str], Any], url: s
     assert (answer.get("name"), answer.get("client")) == (name, STRANGERS[0])
 
 
-def test_a_redirected_port_is_answered_by_the_host_itself(at: Callable[[str], Any]) -> None:
-    assert knock(at("client"), SOMEWHERE, 2222) == REJECTED, "nobody listens there"
-    assert "SSH-2.0-OpenSSH" in knock(at("workstation"), SOMEWHERE, 2222, banner=True)
+def test_a_redirected_port_is_answered_by_the_host_itself(probe: Any, at: Callable[[str], Any]) -> None:
+    assert probe.knock(at("client"), SOMEWHERE, 2222) == REJECTED, "nobody listens there"
+    assert "SSH-2.0-OpenSSH" in probe.knock(at("workstation"), SOMEWHERE, 2222, banner=True)
 
 
 @pytest.mark.parametrize(("address", "port"), [(ONE, 22), (THREE, 25)])
-def test_a_rate_is_counted_for_each_source(at: Callable[[str], Any], address: str, port: int) -> None:
+def test_a_rate_is_counted_for_each_source(probe: Any, at: Callable[[str], Any], address: str, port: int) -> None:
     """Three at once, of however many; then the policy decides, which drops. Others do not suffer for it."""
     greedy, other = STRANGERS[1:]
     with ThreadPoolExecutor(6) as crowd:
-        found = list(crowd.map(lambda _number: knock(at("client"), address, port, greedy), range(6)))
+        found = list(crowd.map(lambda _number: probe.knock(at("client"), address, port, greedy), range(6)))
     assert sorted(found) == [DROPPED] * 3 + [OPEN] * 3
-    assert knock(at("client"), address, port, other) == OPEN
+    assert probe.knock(at("client"), address, port, other) == OPEN
 
 
-def test_a_listed_address_may_more_than_others(at: Callable[[str], Any]) -> None:
-    found = [knock(at("client"), ONE, LISTENING, stranger) for stranger in STRANGERS]
+def test_a_listed_address_may_more_than_others(probe: Any, at: Callable[[str], Any]) -> None:
+    found = [probe.knock(at("client"), ONE, LISTENING, stranger) for stranger in STRANGERS]
     assert found == [DROPPED, DROPPED, OPEN]
 
 
-def test_a_log_group_gets_the_packet_with_its_reason(at: Callable[[str], Any]) -> None:
+def test_a_log_group_gets_the_packet_with_its_reason(probe: Any, at: Callable[[str], Any]) -> None:
     """A listener of the group, as ulogd2 is one, sees chain, verdict and packet."""
     record = "/run/kvmnet-telnet.pcap"
     listen = shlex.join(["timeout", "20", "tcpdump", "-i", "nflog:1", "-U", "-c", "1", "-w", record])
@@ -257,12 +196,12 @@ def test_a_log_group_gets_the_packet_with_its_reason(at: Callable[[str], Any]) -
     # Its file has a header as soon as it listens
     while at("one").run(f"test -s {record}").rc != 0 and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert knock(at("client"), ONE, 23) == DROPPED
+    assert probe.knock(at("client"), ONE, 23) == DROPPED
     assert "net-fw DROP" in at("one").check_output(f"sleep 0.5; strings -n 6 {record} || tr -cd '[:print:]' < {record}")
 
 
 @pytest.mark.parametrize(("name", "address"), [("one", ONE), ("two", TWO), ("three", THREE)])
-def test_the_policy_logs_what_it_drops(at: Callable[[str], Any], name: str, address: str) -> None:
+def test_the_policy_logs_what_it_drops(probe: Any, at: Callable[[str], Any], name: str, address: str) -> None:
     """Counted at the rule: outside the first network namespace the kernel itself keeps such lines from its log."""
 
     def lines() -> int:
@@ -271,5 +210,5 @@ def test_the_policy_logs_what_it_drops(at: Callable[[str], Any], name: str, addr
         return int(count)
 
     before = lines()
-    assert knock(at("client"), address, 5999) == DROPPED
+    assert probe.knock(at("client"), address, 5999) == DROPPED
     assert lines() > before
