@@ -16,7 +16,11 @@ from testinfra.host import Host
 
 TABLE = yaml.safe_load((Path(__file__).parent / "option_values.yml").read_text(encoding="utf-8"))
 SEED = ("hostname", "fqdn", "users", "user_data", "meta_data", "network_config")
-NETWORK = "<network><name>opt-net</name><forward mode='bridge'/><bridge name='br0'/></network>"
+NETWORKS = {
+    "opt-net": "<forward mode='bridge'/><bridge name='br0'/>",
+    "opt-nat": "<forward mode='nat'/><bridge name='virbr-nat'/><ip address='192.168.177.1' prefix='24'/>",
+    "opt-route": "<forward mode='route'/><bridge name='virbr-route'/><ip address='192.168.178.1' prefix='24'/>",
+}
 Entry = dict[str, Any]
 
 
@@ -67,9 +71,13 @@ def surroundings(ursa: Host, taps: Callable[..., None], removed: Callable[..., N
     ursa.check_output("cp /srv/kvmnet/images/tiny-vmlinuz /var/tmp/opt-vmlinuz")
     ursa.check_output("cp /srv/kvmnet/images/tiny-initrd.img /var/tmp/opt-initrd")
     ursa.check_output("qemu-img create -q -f qcow2 /var/tmp/opt-data.qcow2 1G")
-    ursa.check_output(f'echo "{NETWORK}" > /var/tmp/opt-net.xml && virsh net-create /var/tmp/opt-net.xml')
+    for name, rest in NETWORKS.items():
+        described = f"<network><name>{name}</name>{rest}</network>"
+        ursa.check_output(f'echo "{described}" > /var/tmp/opt-net.xml && virsh net-create /var/tmp/opt-net.xml')
     yield
-    ursa.check_output("virsh net-destroy opt-net && rm -f /var/tmp/opt-*")
+    for name in NETWORKS:
+        ursa.check_output(f"virsh net-destroy {name}")
+    ursa.check_output("rm -f /var/tmp/opt-*")
 
 
 def process(ursa: Host) -> str:
