@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,15 @@ from testinfra.host import Host
 ROOT = Path(__file__).parents[3]
 UNIT = "kvmnet-guests.service"
 ORDERED = ("early", "base", "top", "late")
+TWINS = ("twin1", "twin2", "twin3")
+STARTS = "/run/kvmnet-test-starts"
+# libvirt asks it before it starts a guest, and waits for the answer
+HOOK = f"""#!/bin/sh
+[ "$2" = prepare ] || exit 0
+began=$(date +%s.%N)
+sleep 3
+echo "$1 $began $(date +%s.%N)" >>{STARTS}
+"""
 
 
 def guest(name: str, **options: Any) -> dict[str, Any]:
@@ -45,14 +54,37 @@ def in_order(times: dict[str, float]) -> bool:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def gone(converge: Callable[..., Any], ursa: Host) -> Any:
+def removed_at_the_end(converge: Callable[..., Any], ursa: Host) -> Any:
     """Remove them; what keeps an order goes with the last guest that has one."""
     yield
-    entries = [{"name": name, "state": "absent", "on_timeout": "destroy", "stop_timeout": 20} for name in ORDERED]
-    done = converge(*entries)
+    gone = {"state": "absent", "on_timeout": "destroy", "stop_timeout": 20}
+    done = converge(*({"name": name, **gone} for name in (*ORDERED, *TWINS)))
     assert [change["action"] for change in done.changes if change["kind"] == "unit"] == ["delete"]
     assert ursa.run(f"systemctl cat {UNIT}").rc != 0
     assert not ursa.file("/etc/tmpfiles.d/kvmnet-guests.conf").exists
+
+
+@pytest.fixture
+def slow_starts(ursa: Host) -> Iterator[Callable[[], dict[str, tuple[float, float]]]]:
+    """Let each start take three seconds, and return when it began and when it was let on."""
+    hook = "/etc/libvirt/hooks/qemu"
+    # libvirt looks for it when it starts
+    ursa.check_output(f"echo '{HOOK}' >{hook} && chmod 755 {hook} && systemctl restart libvirtd")
+
+    def times() -> dict[str, tuple[float, float]]:
+        lines = (line.split() for line in ursa.check_output(f"cat {STARTS}").splitlines())
+        return {name: (float(began), float(ended)) for name, began, ended in lines}
+
+    yield times
+    ursa.check_output(f"rm {hook} {STARTS} && systemctl restart libvirtd")
+
+
+def test_so_many_at_once_and_no_more(converge: Callable[..., Any], slow_starts: Any) -> None:
+    converge(*(guest(name, autostart=False) for name in TWINS), parallel=2)
+    times = slow_starts()
+    assert sorted(times) == sorted(TWINS)
+    at_once = [sum(began <= start < ended for began, ended in times.values()) for start, _end in times.values()]
+    assert max(at_once) == 2
 
 
 def test_order(ursa: Host, converge: Callable[..., Any]) -> None:
