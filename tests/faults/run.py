@@ -194,6 +194,15 @@ def _said(fault: Fault, outcome: Outcome, lasted: bool) -> list[str]:
     return [] if fault.expect in outcome.text else [f"it did not say '{fault.expect}': {told}"]
 
 
+def _recover(machine: Machine, before: State) -> bool:
+    """See whether a host that did not heal in time can suffer the next fault."""
+    _wait(lambda: _is_quiet(machine), 60)
+    if not differing(before, _settled(machine, [before], SETTLE)[0]):
+        return True
+    machine.change({"fault_rollback": True, "fault_timeout": 20})
+    return not differing(before, machine.state())
+
+
 def _chosen(only: str, count: int | None) -> Iterable[Fault]:
     """Return the faults whose names and steps match, once, or again and again until there are so many."""
     faults = [fault for fault in FAULTS if re.search(only, f"{fault.name}: {fault.step}")]
@@ -219,11 +228,12 @@ def main() -> int:
         try:
             result = suffer(machine, fault, before, changed if fault.lasts else None, staged=True)
         except subprocess.SubprocessError as error:
-            result = Result(fault, fault.step, False, 0.0, 0, f"the lab is of no use any more: {error}")
+            result = Result(fault, fault.step, False, 0.0, 0, str(error))
         results.append(result)
         row = f"{fault.name:<33} {result.hit:<10}  {'yes' if result.healed else 'NO':<6} {result.seconds:>7.1f}  "
         print(f"{row}{result.layers} of {len(before)} {result.note}".rstrip(), flush=True)
-        if not result.layers:
+        if not result.healed and not _recover(machine, before):
+            print("The host does not come back to what it was: the others are left out", flush=True)
             break
     good = sum(result.healed for result in results)
     print(f"{good} of {len(chosen)} healed; layers: {', '.join(before)}")

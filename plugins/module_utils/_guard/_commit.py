@@ -239,7 +239,7 @@ def start(candidate: Candidate, token: str, peer: str | None, timeout: int) -> N
     """Arm the guard, start the applier as a unit of its own and return before it touches anything.
 
     Raises:
-        ApplyError: another change is on its way, or systemd did not start it; nothing was touched.
+        ApplyError: another change is on its way, or systemd did not start the watcher; nothing was touched.
     """
     end_leftover()
     _install_guard()
@@ -259,8 +259,14 @@ def start(candidate: Candidate, token: str, peer: str | None, timeout: int) -> N
             raise
     finally:
         arming.unlink(missing_ok=True)
-    unit = _unit(f"kvmnet-commit-{token}", "OOMScoreAdjust=-900")
-    _run.run([*unit, *program, "apply", str(COMMITTING), f"--delay={APPLY_DELAY}"])
+    unit = f"kvmnet-commit-{token}"
+    try:
+        apply = [*program, "apply", str(COMMITTING), f"--delay={APPLY_DELAY}"]
+        _run.run([*_unit(unit, "OOMScoreAdjust=-900"), *apply])
+    except _run.ApplyError as error:
+        # What asked systemd may have ended after it was heard. The watcher undoes whatever came of it, and reports.
+        subprocess.run(["systemctl", "stop", unit], capture_output=True, check=False)
+        transaction.fail_start(token, str(error))
 
 
 def result(token: str, confirm: bool) -> dict[str, Any]:

@@ -204,6 +204,13 @@ class Transaction:
         """Leave word for the controller's next connection."""
         _apply.write_json(self.report_path, {"token": token, "state": state, "error": error, **more})
 
+    def fail_start(self, token: str, error: str) -> None:
+        """Note that the applier could not be started, for the watcher to end the change, whether it began or not."""
+        with _apply.exclusive():
+            if self.armed == token and self.last_report().get("state") == "running":
+                self.report(token, "running", error)
+                self.extend(0)
+
     def last_report(self) -> dict[str, Any]:
         """Return the word that was left last; none that a power cut has spoilt, since nothing waits for the disk."""
         try:

@@ -63,7 +63,8 @@ def apply(transaction: Transaction, candidate: Path, delay: float) -> int:
 
 def reason_to_restore(transaction: Transaction) -> str:
     """Return why a change has to be undone now, or nothing while it may still be confirmed."""
-    state = transaction.last_report().get("state")
+    report = transaction.last_report()
+    state = report.get("state")
     late = now() >= transaction.deadline()
     begun = (transaction.directory / "applier").exists()
     if state == "applied":
@@ -75,7 +76,9 @@ def reason_to_restore(transaction: Transaction) -> str:
             if free and transaction.last_report().get("state") != "applied":
                 return "what applied the change was killed"
     if state == "running" and late:
-        return f"the change was still being applied after {APPLY_SECONDS} s" if begun else "the change was never begun"
+        if begun:
+            return f"the change was still being applied after {APPLY_SECONDS} s"
+        return ": ".join(filter(None, ("the change was never begun", report.get("error"))))
     return ""
 
 

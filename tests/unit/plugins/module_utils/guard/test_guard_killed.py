@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ursa.kvmnet.plugins.module_utils._candidate import Candidate
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import (
     _apply,
     _commit,
     _transaction,
     _watch,
 )
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._run import ApplyError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._guard._transaction import Transaction
 
 from .conftest import NEW, OLD, TOKEN, Clock, begin, files
@@ -162,3 +165,39 @@ def test_who_was_killed_before_arming_keeps_nobody_waiting(
     assert not transaction.about_to_arm
     assert transaction.announce(TOKEN).exists()
     assert not note.exists()
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["it was not heard", "it was heard before"])
+def test_what_asks_for_the_applier_is_killed(
+    transaction: Transaction, candidate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """Whether systemd heard it or not: the host undoes what came of it at once, and says why."""
+    staged = Candidate("run", None)
+    staged.entries, staged.directory = json.loads((candidate / "index.json").read_text())["entries"], candidate
+    stopped = []
+
+    def run(argv: list[str]) -> str:
+        if "apply" in argv:
+            if begun:
+                (transaction.directory / "applier").write_text("0\n")
+                (tmp_path / "etc/changed").write_text("half\n")
+            raise ApplyError("systemd-run returned -9: ")
+        return ""
+
+    monkeypatch.setattr(_commit, "end_leftover", lambda: None)
+    monkeypatch.setattr(_commit, "_install_guard", lambda: None)
+    monkeypatch.setattr(_commit, "COMMITTING", candidate)
+    monkeypatch.setattr(_commit._run, "run", run)
+    monkeypatch.setattr(_commit.subprocess, "run", lambda argv, **_named: stopped.append(argv))
+    _commit.start(staged, TOKEN, "192.0.2.100", 30)
+    assert stopped == [["systemctl", "stop", f"kvmnet-commit-{TOKEN}"]]
+    assert transaction.armed == TOKEN
+    reason = _watch.reason_to_restore(transaction)
+    expected = (
+        "what applied the change was killed" if begun else "the change was never begun: systemd-run returned -9: "
+    )
+    assert reason == expected
+    _watch.undo(transaction, reason)
+    assert files(tmp_path) == OLD
+    report = _commit.result(TOKEN, confirm=False)
+    assert (report["state"], report["error"]) == ("restored", expected)
