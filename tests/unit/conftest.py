@@ -31,6 +31,7 @@ if ROOTS:
     os.environ.setdefault("KVMNET_SHOREWALL_ROOTS", ":".join(map(str, ROOTS)))
 
 ROOT = Path(os.environ.get("KVMNET_SHOREWALL_ROOT", "/"))
+SHOREWALL_ROOTS = [Path(root) for root in os.environ.get("KVMNET_SHOREWALL_ROOTS", "").split(":") if root] or [ROOT]
 
 # In a network namespace of its own, where no tables can be touched; each configuration in its turn lies over the
 # image's /etc/shorewall, and nothing in the image is written.

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._edit impor
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._rows import Row, make_row, read_entry, to_options
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
+from ....conftest import SHOREWALL_ROOTS
+
 # A Debian root besides the machine's own, where Shorewall is installed.
-ROOTS = [Path("/"), *(Path(root) for root in os.environ.get("KVMNET_SHOREWALL_ROOTS", "").split(":") if root)]
 SHIPPED = ("usr/share/shorewall", "usr/share/shorewall6", "usr/share/doc/shorewall", "usr/share/doc/shorewall6")
 # Programs and archives; everything else that is shipped is a file that could stand in /etc/shorewall.
 NO_FILES = (".pm", ".gz", ".html", ".png")
@@ -135,7 +135,7 @@ def is_remark(line: Line) -> bool:
 
 
 class TestShipped:
-    @pytest.mark.parametrize("root", ROOTS, ids=str)
+    @pytest.mark.parametrize("root", SHOREWALL_ROOTS, ids=str)
     def test_every_file_comes_back(self, root: Path) -> None:
         files = [path for name in SHIPPED for path in (root / name).rglob("*") if path.is_file()]
         files = [path for path in files if path.suffix not in NO_FILES]

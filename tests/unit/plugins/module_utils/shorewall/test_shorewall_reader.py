@@ -17,8 +17,9 @@ import pytest
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._document import parse
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 
+from ....conftest import SHOREWALL_ROOTS
+
 # A Debian root besides the machine's own, entered with chroot.
-ROOTS = [Path("/"), *(Path(root) for root in os.environ.get("KVMNET_SHOREWALL_ROOTS", "").split(":") if root)]
 FILES_READ = 300
 
 # Prints each row that the compiler would see, and the first error; a process each, since an error leaves it unusable.
@@ -108,7 +109,7 @@ def any_line(chance: random.Random) -> str:
     return line + chance.choice(ENDS)
 
 
-@pytest.mark.parametrize("root", ROOTS, ids=str)
+@pytest.mark.parametrize("root", SHOREWALL_ROOTS, ids=str)
 def test_sees_what_the_compiler_sees(root: Path) -> None:
     if not (root / "usr/share/shorewall/Shorewall/Config.pm").exists():
         pytest.skip("Shorewall is not installed")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,9 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._columns im
 from ansible_collections.ursa.kvmnet.plugins.module_utils._shorewall._schema import FILES
 from ansible_collections.ursa.kvmnet.plugins.modules import shorewall_config, shorewall_zone
 
+from ....conftest import SHOREWALL_ROOTS
+
 # A Debian root besides the machine's own, where Shorewall is installed.
-ROOTS = [Path("/"), *(Path(root) for root in os.environ.get("KVMNET_SHOREWALL_ROOTS", "").split(":") if root)]
 ANY = text("anything")
 NAME = Column("name", ANY)
 FRAGMENTS = {"shorewall_filter": FilterDocs, "shorewall_routing": RoutingDocs, "staging": StagingDocs}
@@ -93,7 +93,7 @@ class TestSettings:
         with pytest.raises(ValueError, match="twice: A"):
             _settings.index_settings(((_settings.YES_NO, "A B"), (_settings.YES_NO, "A")))
 
-    @pytest.mark.parametrize("root", ROOTS, ids=str)
+    @pytest.mark.parametrize("root", SHOREWALL_ROOTS, ids=str)
     @pytest.mark.parametrize("product", ["shorewall", "shorewall6"])
     def test_what_is_shipped_is_right(self, root: Path, product: str) -> None:
         shipped = [*root.glob(f"usr/share/{product}/configfiles/{product}.conf")]
