@@ -2,27 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""Guests that are made, changed, renamed and stopped, until nothing is left to do."""
+
 from __future__ import annotations
 
 import os
-import socket
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _mark, _nics, _xml
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _drives, _nics, _xml
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._disks import inspect
-from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of, problems_of
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of
 
 from ._runs import options_of, unchanged
-
-BY_HAND = """<domain type='qemu'><name>old</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
-<metadata><other:note xmlns:other="http://example.com/other">mine<!-- and a comment --></other:note></metadata>
-<memory unit='GiB'>2</memory><vcpu placement='static'>2</vcpu>
-<os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os>
-<devices><interface type='network'><mac address='52:54:00:aa:aa:aa'/><source network='default'/></interface>
-<disk type='file' device='disk'><source file='/elsewhere/old.raw'/><target dev='vda' bus='virtio'/></disk>
-<graphics type='vnc' passwd='secret'/></devices></domain>"""
 
 
 class TestCreate:
@@ -146,65 +139,6 @@ class TestChange:
         assert os.path.exists(path)
 
 
-class TestAdopt:
-    def test_only_what_is_named_changes(self, host):
-        host.backend.define(BY_HAND)
-        entry = {"name": "old", "state": "present", "memory_mib": 1024, "uuid": None}
-        outcome = host.converge(entry)
-        assert set(options_of(outcome)) == {"memory_mib", "origin"}
-        root = host.backend.persistent["old"]
-        text = _xml.serialise(root)
-        assert "mine<!-- and a comment -->" in text
-        assert "other:note" in text
-        assert 'passwd="secret"' in text
-        assert "/elsewhere/old.raw" in text
-        assert root.findtext("vcpu") == "2"
-        assert _mark.get(root, "origin") == "adopted"
-        unchanged(host, entry)
-
-    def test_what_is_read_back_of_it_changes_nothing(self, host):
-        (host.path / "old.raw").write_bytes(bytes(1 << 20))
-        (host.path / "more.raw").write_bytes(bytes(1 << 20))
-        more = "<disk type='file'><source file='/elsewhere/more.raw'/><target dev='sdb' bus='sata'/></disk><graphics"
-        host.backend.define(BY_HAND.replace("<graphics", more).replace("/elsewhere", str(host.path)))
-        (domain,) = host.backend.domains()
-        entry = entry_of(domain)
-        assert problems_of(entry, domain.root) == ["network interface 52:54:00:aa:aa:aa"]
-        outcome = host.converge(entry)
-        assert outcome.problems == []
-        assert set(options_of(outcome)) == {"origin", "disks"}
-        sdb = _drives.disk_at(host.backend.persistent["old"], "sdb")
-        assert _drives.drive(sdb)["discard"] is None
-        unchanged(host, entry)
-
-    def test_a_nic_is_taken_over_by_its_mac(self, host):
-        host.backend.define(BY_HAND)
-        entry = {"name": "old", "state": "present", "nics": [{"mac": "52:54:00:AA:aa:aa", "tap": "tap-old"}]}
-        host.converge(entry)
-        interface = host.backend.persistent["old"].find("devices/interface")
-        assert interface.get("type") == "ethernet"
-        assert interface.find("source") is None
-        unchanged(host, entry)
-
-    def test_a_disk_is_adopted_by_its_file_and_grows(self, host):
-        disk = str(host.path / "old.qcow2")
-        qcow2 = BY_HAND.replace("/elsewhere/old.raw", disk)
-        host.backend.define(qcow2)
-        (host.path / "old.qcow2").write_bytes((host.path / "base.qcow2").read_bytes())
-        entry = {"name": "old", "state": "present", "disk_path": disk, "disk_gib": 5}
-        host.converge(entry)
-        assert inspect(disk).size == 5 << 30
-        assert len(host.backend.persistent["old"].findall("devices/disk")) == 1
-        unchanged(host, entry)
-
-    def test_an_exclusive_list_spares_what_is_not_ours(self, host, guest):
-        host.backend.define(BY_HAND)
-        host.converge(guest("web"), guest("gone"))
-        outcome = host.converge(guest("web"), exclusive=True)
-        assert outcome.plan().lines() == ["- guest gone: delete"]
-        assert set(host.backend.persistent) == {"old", "web"}
-
-
 class TestRename:
     def entry(self, guest, name, **options):
         """Return an entry whose card follows from the first name, as in an inventory."""
@@ -279,75 +213,6 @@ class TestStop:
         assert outcome.plan().lines() == [f"- disk {path}: delete"]
         assert not os.path.exists(path)
         unchanged(host, guest("web", state="absent", remove_storage=True))
-
-
-class TestWait:
-    def entry(self, guest, **options):
-        return guest("web", wait_for=["lease"], address="192.0.2.1", **options)
-
-    def test_a_lease_of_an_earlier_boot_does_not_count(self, host, guest):
-        host.converge(self.entry(guest))
-        host.silent = {"web"}
-        host.backend.live.clear()
-        outcome = host.converge(self.entry(guest))
-        assert "52:54:00:00:00:3e on tap-web has no lease" in outcome.failures["web"]
-
-    def test_no_tap(self, host, guest):
-        nics = [{"mac": "52:54:00:00:00:3e", "tap": "missing"}]
-        outcome = host.converge(self.entry(guest, nics=nics))
-        assert "its tap missing is missing on the host" in outcome.failures["web"]
-
-    def test_no_carrier_and_the_console(self, host, guest):
-        host.silent = {"web"}
-        (host.path / "log" / "web-console.log").write_text("booting\r\n\x1b[0mKernel panic\n")
-        outcome = host.converge(self.entry(guest))
-        assert outcome.failures["web"].endswith("console's last lines:\n    booting\n    [0mKernel panic")
-        host.backend.live.clear()
-        host.tap("tap-web")
-        (host.links / "tap-web" / "carrier").write_text("0\n")
-        nics = [{"mac": "52:54:00:00:00:3e", "tap": "down"}]
-        (host.links / "down").mkdir()
-        outcome = host.converge(self.entry(guest, nics=nics))
-        assert "nothing is attached to its tap down (no carrier)" in outcome.failures["web"]
-
-    def test_an_interrupted_wait_goes_on(self, host, guest):
-        host.silent = {"web"}
-        host.converge(self.entry(guest))
-        assert "has no lease" in host.converge(self.entry(guest)).failures["web"]
-        host.silent = set()
-        host.backend.on_start("web", ["52:54:00:00:00:3e"])
-        assert host.converge(self.entry(guest)).failures == {}
-        assert unchanged(host, self.entry(guest)).addresses == {}
-
-    def test_an_address_that_moved_is_pending(self, host, guest):
-        host.converge(self.entry(guest))
-        moved = {**self.entry(guest), "address": "192.0.2.9"}
-        assert unchanged(host, moved).steps[0].pending == ["address"]
-        host.addresses["web"] = "192.0.2.9"
-        outcome = host.converge({**moved, "restart": "if_needed"})
-        assert outcome.plan().lines() == ["~ guest web: change, by a restart", "    address: 192.0.2.1 -> 192.0.2.9"]
-        assert outcome.failures == {}
-
-    def test_the_agent_and_a_port(self, host, guest):
-        entry = {**self.entry(guest), "wait_for": ["lease", "agent", {"port": 22}], "address": "127.0.0.1"}
-        host.addresses["web"] = "127.0.0.1"
-        assert "guest agent is not there" in host.converge(entry).failures["web"]
-        host.backend.agents = {"web"}
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-            assert host.converge({**entry, "wait_for": ["agent", {"port": port}]}).failures == {}
-        host.backend.live.clear()
-        outcome = host.converge({**entry, "wait_for": ["agent", {"port": port}]})
-        assert f"port {port} of 127.0.0.1: connection refused" in outcome.failures["web"]
-
-    def test_order(self, host, guest):
-        names = ["last", "mid", "a", "early"]
-        host.converge(
-            guest("last", depends=["mid"]), guest("mid", depends=["a"]), guest("a"), guest("early", start_order=-1)
-        )
-        starts = [name for what, name in host.backend.log if what == "start"]
-        assert starts == ["early", "a", "mid", "last"]
-        assert sorted(starts) == sorted(names)
 
 
 ENTRY = st.fixed_dictionaries(
