@@ -65,7 +65,8 @@ class Machine:
                 tar.add(path, f"lib/ansible/{path.relative_to(theirs)}")
             for path in ROOT.glob("plugins/module_utils/**/*.py"):
                 tar.add(path, f"lib/ansible_collections/ursa/kvmnet/{path.relative_to(ROOT)}")
-            tar.add(HERE / "on_host.py", "on_host.py")
+            for name in ("on_host.py", "recorder.py"):
+                tar.add(HERE / name, name)
         make = (
             f"mkdir -p {HOME}/www && cd {HOME} && tar xz && cd www && qemu-img create -q -f qcow2 base.qcow2 64M && "
             "qemu-img create -q -f vmdk old.vmdk 64M && sha256sum base.qcow2"
@@ -133,6 +134,14 @@ def main() -> None:
     options = parser.parse_args()
     machine = Machine()
     machine.equip()
+    try:
+        sys.exit(_suffer(machine, options))
+    finally:
+        machine.clean()
+
+
+def _suffer(machine: Machine, options: argparse.Namespace) -> int:
+    """Let all of it happen, and return the exit code."""
     status = 0
     if options.every:
         words = [word for name in options.change for word in ("--change", name)]
@@ -143,8 +152,7 @@ def main() -> None:
         print(f"power cut, {name}: {'healed' if not wrong else 'WRONG'}, {time.monotonic() - began:.0f} s", flush=True)
         print("".join(f"  {line}\n" for line in wrong), end="", flush=True)
         status = status or int(bool(wrong))
-    machine.clean()
-    sys.exit(status)
+    return status
 
 
 if __name__ == "__main__":
