@@ -71,7 +71,7 @@ lint-yaml: test-tools
 	$(step) "yamllint" yamllint --strict .
 
 lint-shell: test-tools
-	$(step) "shellcheck" shellcheck roles/uplink_monitor/files/foolsm/* .ci/run tools/import \
+	$(step) "shellcheck" shellcheck roles/uplink_monitor/files/foolsm/* .ci/run tests/faults/layers.sh tools/import \
 		tools/libvirt tools/packages tools/sanity tools/step tools/venv
 
 lint-words: test-tools

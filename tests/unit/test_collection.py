@@ -85,6 +85,11 @@ def test_a_file_is_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < 400
 
 
+def test_so_are_programs_and_tests() -> None:
+    paths = (path for folder in ("molecule", "roles", "tests", "tools") for path in (ROOT / folder).rglob("*.py"))
+    assert [path for path in paths if len(path.read_text(encoding="utf-8").splitlines()) >= 400] == []
+
+
 @pytest.mark.parametrize("path", MODULE_UTILS, ids=relative)
 def test_module_utils_are_private_and_say_so(path: Path) -> None:
     assert any(part.startswith("_") for part in path.relative_to(ROOT / "plugins" / "module_utils").parts)
