@@ -42,8 +42,8 @@ options:
         description: The file's text. Required unless O(files[].state=absent).
         type: str
       mode:
-        description: The file's mode in octal.
-        type: str
+        description: The file's mode in octal, as a quoted string such as V("0644").
+        type: raw
         default: "0644"
       force:
         description: With V(false), a file that is there is left as it is.
@@ -262,7 +262,7 @@ ARGUMENTS: dict[str, Any] = {
         "options": {
             "path": {"type": "str", "required": True},
             "content": {"type": "str"},
-            "mode": {"type": "str", "default": "0644"},
+            "mode": {"type": "raw", "default": "0644"},
             "force": {"type": "bool", "default": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },

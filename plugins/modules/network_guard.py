@@ -91,8 +91,8 @@ options:
         description: The file's text. Required unless O(files[].state=absent).
         type: str
       mode:
-        description: The file's mode in octal.
-        type: str
+        description: The file's mode in octal, as a quoted string such as V("0644").
+        type: raw
         default: "0644"
       state:
         description: Whether the file is there.
@@ -277,7 +277,7 @@ def main() -> None:
                 "options": {
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str"},
-                    "mode": {"type": "str", "default": "0644"},
+                    "mode": {"type": "raw", "default": "0644"},
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
             },

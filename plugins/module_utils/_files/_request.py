@@ -112,8 +112,9 @@ def _read_files(rows: Iterable[Mapping[str, Any]], problems: list[Problem]) -> l
         present = row["state"] == "present"
         if present and row["content"] is None:
             problems.append(Problem("files", index, "content", None, "the file's text, unless state is absent"))
-        mode = str(row["mode"])
-        if not _MODE.fullmatch(mode):
+        mode = row["mode"]
+        # Without quotes YAML makes the number 420 of 0644, which looks like an octal mode too
+        if not isinstance(mode, str) or not _MODE.fullmatch(mode):
             problems.append(Problem("files", index, "mode", mode, "an octal mode as a quoted string, such as '0644'"))
             mode = "0644"
         content = str(row["content"] or "").encode() if present else None

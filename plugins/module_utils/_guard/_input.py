@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -76,7 +77,8 @@ def check_files(files: Entries, at: Callable[[str], Place] = look) -> list[Probl
         if entry["state"] == "present" and entry.get("content") is None:
             problems.append(Problem("files", index, "content", None, "the file's text, unless state is absent"))
         mode = entry["mode"]
-        if not (mode.isdigit() and len(mode) in (3, 4) and set(mode) <= set("01234567")):
+        # Without quotes YAML makes the number 420 of 0644, which looks like an octal mode too.
+        if not isinstance(mode, str) or not re.fullmatch("[0-7]{3,4}", mode):
             problems.append(Problem("files", index, "mode", mode, "an octal mode as a quoted string, such as '0644'"))
     return problems
 
@@ -158,8 +160,8 @@ def staged_files(files: Entries) -> dict[str, dict[str, Any]]:
     """Return what the user's own files become, in the form of a candidate's entries."""
     found = {}
     for entry in files:
-        octal = entry["mode"] if set(entry["mode"]) <= set("01234567") else ""
-        found[entry["path"]] = {"state": entry["state"], "mode": int(octal or "0", 8)}
+        octal = re.fullmatch("[0-7]{1,4}", str(entry["mode"]))
+        found[entry["path"]] = {"state": entry["state"], "mode": int(octal[0], 8) if octal else 0}
     return found
 
 

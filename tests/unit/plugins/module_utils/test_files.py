@@ -308,7 +308,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
             files=[
                 {"path": "etc/x", "content": ""},
                 {"path": "/etc/../x", "content": "", "mode": "rw"},
-                {"path": "/etc/y"},
+                {"path": "/etc/y", "mode": 0o644},
                 {"path": "/etc/y", "state": "absent"},
             ],
             exclusive=[{"directory": "x", "prefix": "a/b"}],
@@ -331,6 +331,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
         "files[1].mode",
         "files[1].path",
         "files[2].content",
+        "files[2].mode",
         "files[3].path",
         "release.interfaces.br0",
         "run_id",

@@ -99,7 +99,14 @@ def test_a_path_stands_once() -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     files = [file("relative", content=None, mode="rw-r--r--"), file("/etc/mine", mode="0999")]
-    assert sorted(said(files)) == ["files[0].content", "files[0].mode", "files[0].path", "files[1].mode"]
+    files.append(file("/etc/number", mode=0o644))
+    assert sorted(said(files)) == [
+        "files[0].content",
+        "files[0].mode",
+        "files[0].path",
+        "files[1].mode",
+        "files[2].mode",
+    ]
 
 
 def wrong_commands(commands: list[dict[str, Any]], staged: dict[str, Any] | None = None) -> dict[str, str]:
