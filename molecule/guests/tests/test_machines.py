@@ -12,9 +12,10 @@ import pytest
 from testinfra.host import Host
 
 NIC = {"mac": "52:54:00:0a:0d:01", "tap": "tap-chip"}
-CHIP = {"name": "chip", "image": "tiny", "memory_mib": 160, "nics": [NIC], "firmware": "uefi"}
+CHIP = {"name": "chip", "image": "tiny", "memory_mib": 160, "disk_gib": 1, "nics": [NIC], "firmware": "uefi"}
 TPM = {"xml": "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"}
 NVRAM = "/var/lib/libvirt/qemu/nvram/chip_VARS.fd"
+DISK = "/var/lib/libvirt/images/kvmnet/chip.qcow2"
 USB = "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/><product id='0xbeef'/></source></hostdev>"
 PCI = """<hostdev mode='subsystem' type='pci' managed='yes'>
 <source><address domain='0x0000' bus='0x06' slot='0x12' function='0x5'/></source></hostdev>"""
@@ -26,7 +27,13 @@ def chip(ursa: Host, taps: Callable[..., None], converge: Callable[..., Any]) ->
     taps("tap-chip")
     yield
     converge({"name": "chip", "state": "absent", "remove_storage": True})
-    assert not ursa.file(NVRAM).exists
+    assert files(ursa) == []
+
+
+def files(ursa: Host) -> list[str]:
+    """Return what there is of the guest beside its definition."""
+    found = ursa.check_output("find /var/lib/libvirt /var/log/libvirt/qemu /etc/libvirt -name 'chip*'").split()
+    return sorted(path for path in found if not path.endswith("/chip.log"))
 
 
 def test_firmware(ursa: Host, converge: Callable[..., Any]) -> None:
@@ -38,7 +45,21 @@ def test_firmware(ursa: Host, converge: Callable[..., Any]) -> None:
     assert "type='pflash'" in described
     assert ursa.file(NVRAM).exists
     converge({"name": "chip", "state": "absent"})
-    assert ursa.file(NVRAM).exists
+    assert files(ursa) == [DISK, NVRAM]
+
+
+def test_snapshots(ursa: Host, converge: Callable[..., Any], refused: Callable[..., Any]) -> None:
+    """What the guest wrote since one is not left behind on its own; with its storage all of it goes."""
+    converge(CHIP)
+    above = DISK.replace("qcow2", "since")
+    ursa.check_output("virsh snapshot-create-as chip since --disk-only")
+    assert converge(CHIP).changes == []
+    said = refused({"name": "chip", "state": "absent"})["msg"]
+    assert f"chip has written to {above} since, which stands on {DISK}. virsh blockcommit chip {above}" in said
+    assert ursa.check_output("virsh domstate chip") == "running"
+    assert {DISK, NVRAM, above} <= set(files(ursa))
+    converge({"name": "chip", "state": "absent", "remove_storage": True, "stop_timeout": 1, "on_timeout": "destroy"})
+    assert files(ursa) == []
 
 
 def test_what_this_machine_cannot_do(ursa: Host, converge: Callable[..., Any], refused: Callable[..., Any]) -> None:
@@ -64,3 +85,5 @@ def test_host_devices(ursa: Host, converge: Callable[..., Any]) -> None:
     assert ursa.check_output("virsh dumpxml chip").count("<hostdev ") == 2
     converge(entry)
     assert "<hostdev " not in ursa.check_output("virsh dumpxml chip")
+    # A snapshot inside the disk goes with the guest too
+    ursa.check_output("virsh snapshot-create-as chip inside")
