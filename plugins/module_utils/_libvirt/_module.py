@@ -74,9 +74,16 @@ class GuestModule(AnsibleModule):
         super().fail_json(msg=msg, **kwargs)
 
 
+def _parallel(params: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the one number that no guest inherits, and is checked with."""
+    count = params["parallel"]
+    return [] if count > 0 else [Problem("parallel", None, None, count, "1 or more")]
+
+
 def _problems(asked: Mapping[str, Any], say: Callable[[str], None]) -> list[Problem]:
     """Return all that is wrong with a call of which Ansible refused something."""
     params, problems = read_call(asked, SPEC)
+    problems = [*problems, *_parallel(params)]
     try:
         backend, _libvirt = connect(params["uri"], check_mode=True)
     except BackendError:
@@ -102,7 +109,7 @@ def _settings(params: Mapping[str, Any]) -> Settings:
         stop_timeout=params["stop_timeout"],
         on_timeout=params["on_timeout"],
         wait_timeout=params["wait_timeout"],
-        parallel=max(1, params["parallel"]),
+        parallel=params["parallel"],
         prune_images=params["prune_images"],
     )
 
@@ -166,8 +173,8 @@ def run(module: AnsibleModule) -> None:
         outcome = converger.plan(params["guests"], params["images"], params["exclusive"])
     except (BackendError, DiskError) as exc:
         module.fail_json(msg=str(exc))
-    if outcome.problems:
-        module.fail_json(**report(in_order(outcome.problems)))
+    if problems := [*_parallel(params), *outcome.problems]:
+        module.fail_json(**report(in_order(problems)))
     if not module.check_mode:
         try:
             _await_images(module, converger.library, outcome)

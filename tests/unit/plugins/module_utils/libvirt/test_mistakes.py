@@ -252,6 +252,16 @@ def test_what_ansible_refuses_does_not_hide_the_rest(tmp_path, capsys):
     assert not (tmp_path / "storage").exists()
 
 
+def test_none_at_once_is_refused(tmp_path, capsys):
+    pytest.importorskip("libvirt")
+    for guests in ([], [{"name": "unit", "memory_mib": "512M"}]):
+        call = {"guests": guests, "uri": "test:///default", "storage": str(tmp_path), "parallel": 0}
+        with patch_module_args(call), pytest.raises(SystemExit):
+            _module.main()
+        told = json.loads(capsys.readouterr().out)["problems"]
+        assert {"variable": "parallel", "index": None, "key": None, "value": 0, "allowed": "1 or more"} in told
+
+
 JUNK = [
     *("", "x", "512M", "/x", "vda", "a\0b", "<&>", None, -1, 0, 2**40, True, 1.5),
     *([], [1], ["a"], [None], [{}], [{"a": 1}], {}, {"a": 1}),
