@@ -36,15 +36,19 @@ def file_changes(host: Host, files: dict[str, str]) -> dict[str, tuple[object, o
 
 
 def address_lines(name: str, addresses: tuple[str, ...], link: Link | None) -> list[str]:
-    """Return what adds the addresses that are missing; replace never fails on one that networkd has just added."""
+    """Return what adds the addresses that are missing, as systemd-networkd does by our files.
+
+    Replace never fails on one that it has just added.
+    """
     missing = [address for address in addresses if link is None or address not in link.addresses]
-    return [f"address replace {address}{'' if ':' in address else ' broadcast +'} dev {name}" for address in missing]
+    how = {4: "broadcast +", 6: "nodad"}
+    return [f"address replace {address} {how[6 if ':' in address else 4]} dev {name}" for address in missing]
 
 
 def old_addresses(host: Host, path: str) -> list[str]:
     """Return the addresses of our live .network."""
     settings = networkd.parse(host.files.get(path, ""))
-    return [setting.value for setting in settings if (setting.section, setting.key) == ("Network", "Address")]
+    return [setting.value for setting in settings if setting.key == "Address"]
 
 
 def have_addresses(host: Host, path: str, link: Link, wanted: tuple[str, ...]) -> list[str]:

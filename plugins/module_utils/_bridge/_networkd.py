@@ -117,12 +117,29 @@ def _render(kind: Owner, sections: Sections) -> str:
 
 def _quiet(addresses: Iterable[str]) -> list[tuple[str, str]]:
     """Return what keeps a link to its own addresses: a closed IPv4 firewall would leave an fe80:: address open."""
-    six = any(ipaddress.ip_interface(address).version == 6 for address in addresses)
+    six = any(_is_ipv6(address) for address in addresses)
     return [
         ("LinkLocalAddressing", "ipv6" if six else "no"),
         ("IPv6AcceptRA", "no"),
         ("LLMNR", "no"),
         ("MulticastDNS", "no"),
+    ]
+
+
+def _is_ipv6(address: str) -> bool:
+    return ipaddress.ip_interface(address).version == 6
+
+
+def _addresses6(addresses: Iterable[str]) -> Sections:
+    """Return the IPv6 addresses of a link.
+
+    Without a carrier nobody can be asked for duplicates, so an address would be tentative until there is one, and the
+    boot waits for that for 120 s.
+    """
+    return [
+        ("Address", [("Address", address), ("DuplicateAddressDetection", "none")])
+        for address in addresses
+        if _is_ipv6(address)
     ]
 
 
@@ -169,7 +186,7 @@ def _uplink_network(uplink: Uplink, addresses: Iterable[str]) -> list[tuple[str,
         settings += [("DHCP", "ipv4"), ("IgnoreCarrierLoss", "yes"), ("KeepConfiguration", "dhcp-on-stop")]
     else:
         settings.append(("ConfigureWithoutCarrier", "yes"))
-    settings += [("Address", address) for address in addresses]
+    settings += [("Address", address) for address in addresses if not _is_ipv6(address)]
     return settings + [("DNS", server) for server in uplink.dns]
 
 
@@ -196,6 +213,7 @@ def render_uplink(uplink: Uplink) -> str:
             ("Match", [("Name", uplink.interface)]),
             ("Link", _link(_online(uplink), uplink.mtu)),
             ("Network", _uplink_network(uplink, uplink.addresses)),
+            *_addresses6(uplink.addresses),
             *([] if uplink.bare else _default_route(uplink)),
         ],
     )
@@ -237,12 +255,14 @@ def render_bridge_network(bridge: Bridge) -> str:
                 match,
                 ("Link", _link(_online(bridge.uplink), bridge.mtu or bridge.uplink.mtu)),
                 ("Network", _uplink_network(replace(bridge.uplink, macvlans=bridge.macvlans), addresses)),
+                *_addresses6(addresses),
                 *_default_route(bridge.uplink),
             ],
         )
     settings = [("ConfigureWithoutCarrier", "yes"), *_quiet(bridge.addresses), *_stacked(bridge.macvlans)]
-    settings += [("Address", address) for address in bridge.addresses]
-    return _render("bridge", [match, ("Link", _link("no-carrier", bridge.mtu)), ("Network", settings)])
+    settings += [("Address", address) for address in bridge.addresses if not _is_ipv6(address)]
+    link = ("Link", _link("no-carrier", bridge.mtu))
+    return _render("bridge", [match, link, ("Network", settings), *_addresses6(bridge.addresses)])
 
 
 def render_tap_netdev(port: Port) -> str:

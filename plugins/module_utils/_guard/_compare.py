@@ -153,12 +153,21 @@ def _link_differences(before: State, now: State, made: Collection[str]) -> Itera
 def _address_differences(before: State, now: State) -> Iterator[str]:
     for name, addresses in before["addresses"].items():
         have = now["addresses"].get(name, {})
-        for address, leased in addresses.items():
-            if address not in have and not leased:
+        for address, about in addresses.items():
+            if address in have:
+                if _is_asked_otherwise(about, have[address]):
+                    nodad = about["nodad"], have[address]["nodad"]
+                    yield f"{name}: nodad of the address {address} was {nodad[0]}, is {nodad[1]}"
+            elif not about["leased"]:
                 yield f"{name}: the address {address} is gone"
-        for address, leased in have.items():
-            if address not in addresses and not leased:
+        for address, about in have.items():
+            if address not in addresses and not about["leased"]:
                 yield f"{name}: the address {address} is there still"
+
+
+def _is_asked_otherwise(before: Mapping[str, bool], now: Mapping[str, bool]) -> bool:
+    """Whether the kernel asks for duplicates of an address that somebody set, and did not, or the other way round."""
+    return before["nodad"] != now["nodad"] and not before["leased"]
 
 
 def _route_differences(before: State, now: State) -> Iterator[str]:
@@ -247,12 +256,17 @@ def address_lines(before: State, now: State) -> list[str]:
     add, remove = [], []
     for name, addresses in before["addresses"].items():
         have = now["addresses"].get(name, {})
-        broadcast = {address: "" if ":" in address else " broadcast +" for address in addresses}
-        add += [f"address add {address} dev {name}{broadcast[address]}" for address in addresses if address not in have]
+        for address, about in addresses.items():
+            line = f"{address} dev {name}{'' if ':' in address else ' broadcast +'}{' nodad' if about['nodad'] else ''}"
+            if address not in have:
+                add.append(f"address add {line}")
+            elif _is_asked_otherwise(about, have[address]):
+                # It makes one that is there such a one, too.
+                add.append(f"address replace {line}")
         remove += [
             f"address del {address} dev {name}"
-            for address, leased in have.items()
-            if address not in addresses and not leased
+            for address, about in have.items()
+            if address not in addresses and not about["leased"]
         ]
     return add + remove
 

@@ -62,13 +62,20 @@ def read_links() -> dict[str, dict[str, Any]]:
     return links
 
 
-def read_addresses() -> dict[str, dict[str, bool]]:
-    """Return each link's addresses with their prefix length, and whether one was leased and so may change by itself."""
-    found: dict[str, dict[str, bool]] = {}
+def read_addresses() -> dict[str, dict[str, dict[str, bool]]]:
+    """Return each link's addresses with their prefix length.
+
+    Of each it is said whether it was leased and so may change by itself, and whether the kernel takes it without asking
+    for duplicates (nodad).
+    """
+    found: dict[str, dict[str, dict[str, bool]]] = {}
     for entry in json.loads(run(["ip", "-j", "address", "show"])):
         found[str(entry["ifname"])] = {
-            # The kernel makes one of its own for a link that comes up, but not again for one that lost it.
-            f"{address['local']}/{address['prefixlen']}": bool(address.get("dynamic")) or address.get("scope") == "link"
+            f"{address['local']}/{address['prefixlen']}": {
+                # The kernel makes one of its own for a link that comes up, but not again for one that lost it.
+                "leased": bool(address.get("dynamic")) or address.get("scope") == "link",
+                "nodad": bool(address.get("nodad")),
+            }
             for address in entry.get("addr_info", ())
             if not address.get("temporary") and entry["ifname"] != "lo"
         }

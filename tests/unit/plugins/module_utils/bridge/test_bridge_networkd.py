@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges import address_lines
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import (
     Bridge,
     Place,
@@ -46,6 +47,24 @@ def test_what_is_not_given_is_not_written() -> None:
 def test_a_link_local_address_only_where_there_is_ipv6() -> None:
     bridge = Bridge("br0", AT, mac="52:54:00:00:00:01", addresses=("192.168.0.254/24", "fd00::1/64"))
     assert "LinkLocalAddressing=ipv6" in networkd.render_bridge_network(bridge)
+
+
+def test_a_bridge_without_ports_has_its_ipv6_address_at_boot() -> None:
+    """Without a carrier it would be tentative for ever, and the boot waits for that for two minutes."""
+    bridge = Bridge("br0", AT, mac="52:54:00:00:00:01", addresses=("fd00::1/64", "192.168.0.254/24", "fd01::1/64"))
+    sections = body(networkd.render_bridge_network(bridge)).split("\n\n")
+    assert sections[2].endswith("MulticastDNS=no\nAddress=192.168.0.254/24")
+    assert [section.strip() for section in sections[3:]] == [
+        f"[Address]\nAddress={address}\nDuplicateAddressDetection=none" for address in ("fd00::1/64", "fd01::1/64")
+    ]
+
+
+def test_an_address_is_set_as_networkd_sets_it() -> None:
+    """Whoever comes last decides whether the kernel asks for duplicates: both say the same."""
+    assert address_lines("br0", ("192.168.0.254/24", "fd00::1/64"), None) == [
+        "address replace 192.168.0.254/24 broadcast + dev br0",
+        "address replace fd00::1/64 nodad dev br0",
+    ]
 
 
 def test_a_tap_has_an_owner_and_the_offload_header() -> None:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from typing import Any
 
 import pytest
 
-from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _compare
+from ansible_collections.ursa.kvmnet.plugins.module_utils._guard import _compare, _snapshot
 
 FILTER = "*filter\n:INPUT DROP [3:180]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"
 ROUTES = [
@@ -21,6 +22,10 @@ ROUTES = [
     "default table 250 nexthop via 192.0.2.1 dev eth0 weight 1 nexthop via 192.0.2.254 dev eth0 weight 1",
     "198.51.100.0/24 dev br0 proto 4",
 ]
+SET = {"leased": False, "nodad": False}
+BY_LEASE = {**SET, "leased": True}
+UNASKED = {**SET, "nodad": True}
+BR0 = {"192.168.20.254/24": SET, "2001:db8:20::1/64": UNASKED}
 RULES = ["0 from all lookup 255", "999 from all lookup 254", "10000 from all fwmark 0x1/0xff lookup 1"]
 
 
@@ -48,8 +53,8 @@ def _state(**different: Any) -> dict[str, Any]:
             "mac0": _link("macvlan", parent="eth0", mtu=1400),
         },
         "addresses": {
-            "eth0": {"192.0.2.20/24": False, "192.0.2.99/24": True, "2001:db8::20/64": False},
-            "br0": {"192.168.20.254/24": False},
+            "eth0": {"192.0.2.20/24": SET, "192.0.2.99/24": BY_LEASE, "2001:db8::20/64": SET},
+            "br0": {**BR0},
             "tap0": {},
             "mac0": {},
         },
@@ -104,7 +109,9 @@ class Network:
         have = self.state["addresses"][words[words.index("dev") + 1]]
         if words[1] == "add":
             assert words[2] not in have
-            have[words[2]] = False
+            have[words[2]] = UNASKED if "nodad" in words else SET
+        elif words[1] == "replace":
+            have[words[2]] = UNASKED if "nodad" in words else SET
         else:
             del have[words[2]]
 
@@ -145,12 +152,14 @@ def _spoil(state: dict[str, Any], luck: random.Random) -> None:
         for flag in link["flags"]:
             link["flags"][flag] = luck.random() < 0.5
         have = addresses[name]
-        for address, leased in list(have.items()):
-            if not leased and luck.random() < 0.4:
+        for address, about in list(have.items()):
+            if about != BY_LEASE and luck.random() < 0.4:
                 del have[address]
+            elif ":" in address and luck.random() < 0.4:
+                have[address] = luck.choice([SET, UNASKED])
         if luck.random() < 0.3:
-            have["203.0.113.7/24"] = False
-    links["br9"], addresses["br9"] = _link("bridge"), {"192.168.29.254/24": False}
+            have["203.0.113.7/24"] = SET
+    links["br9"], addresses["br9"] = _link("bridge"), {"192.168.29.254/24": SET}
     for key, extra in (("routes", "default dev br9"), ("rules", "5 from all lookup 7")):
         lines = state[key]["4"]
         luck.shuffle(lines)
@@ -177,7 +186,7 @@ def test_a_state_does_not_differ_from_itself() -> None:
 
 def test_what_somebody_else_made_is_left_alone() -> None:
     now = _state()
-    now["links"]["docker0"], now["addresses"]["docker0"] = _link("bridge"), {"172.17.0.1/16": False}
+    now["links"]["docker0"], now["addresses"]["docker0"] = _link("bridge"), {"172.17.0.1/16": SET}
     assert _compare.differences(_state(), now, ["br9"]) == []
     assert _compare.link_lines(_state(), now, ["br9"]) == ([], [])
     assert _compare.address_lines(_state(), now) == []
@@ -186,7 +195,7 @@ def test_what_somebody_else_made_is_left_alone() -> None:
 def test_what_is_leased_may_come_and_go() -> None:
     now = _state()
     del now["addresses"]["eth0"]["192.0.2.99/24"]
-    now["addresses"]["eth0"]["192.0.2.98/24"] = True
+    now["addresses"]["eth0"]["192.0.2.98/24"] = BY_LEASE
     now["routes"]["4"].append("default via 192.0.2.3 dev eth0 proto 16 metric 1024")
     assert _compare.differences(_state(), now) == []
     assert not [line for line in _compare.address_lines(_state(), now) if " del " in line]
@@ -203,7 +212,13 @@ def test_what_is_leased_may_come_and_go() -> None:
         (("sysctls", "/proc/sys/net/ipv4/ip_forward"), "0", "/proc/sys/net/ipv4/ip_forward was 1, is 0"),
         (("rules", "4"), RULES[:2], f"the routing rule '{RULES[2]}' is gone"),
         (("routes", "4"), ROUTES[1:], f"the route '{ROUTES[0]}' is gone"),
-        (("addresses", "br0"), {}, "br0: the address 192.168.20.254/24 is gone"),
+        (("addresses", "br0"), {"2001:db8:20::1/64": UNASKED}, "br0: the address 192.168.20.254/24 is gone"),
+        (("addresses", "eth0", "192.0.2.21/24"), SET, "eth0: the address 192.0.2.21/24 is there still"),
+        (
+            ("addresses", "br0", "2001:db8:20::1/64"),
+            SET,
+            "br0: nodad of the address 2001:db8:20::1/64 was True, is False",
+        ),
     ],
 )
 def test_every_difference_is_named(path: tuple[str, ...], value: Any, said: str) -> None:
@@ -313,3 +328,47 @@ def test_lists_that_grew_or_forget_are_no_other_ones() -> None:
     assert _compare.other_ipsets(SETS, turned) == []
     assert _compare.other_ipsets(LEASED, LEASED.splitlines()[0]) == []
     assert _compare.other_ipsets(LEASED, "") == ["banned"]
+
+
+def test_what_the_kernel_says_of_an_address_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        {"local": "192.168.20.254", "prefixlen": 24, "scope": "global"},
+        {"local": "192.0.2.99", "prefixlen": 24, "scope": "global", "dynamic": True},
+        {"local": "2001:db8:20::1", "prefixlen": 64, "scope": "global", "nodad": True},
+        {"local": "2001:db8:20::2", "prefixlen": 64, "scope": "global", "dynamic": True, "temporary": True},
+        {"local": "fe80::1", "prefixlen": 64, "scope": "link"},
+    ]
+    links = [{"ifname": "lo", "addr_info": entries[:1]}, {"ifname": "br0", "addr_info": entries}]
+    monkeypatch.setattr(_snapshot, "run", lambda argv: json.dumps(links))
+    assert _snapshot.read_addresses() == {
+        "lo": {},
+        "br0": {
+            "192.168.20.254/24": SET,
+            "192.0.2.99/24": BY_LEASE,
+            "2001:db8:20::1/64": UNASKED,
+            "fe80::1/64": BY_LEASE,
+        },
+    }
+
+
+def test_an_address_is_asked_after_for_duplicates_as_it_was() -> None:
+    """Without a carrier one that is asked after is of no use to anybody; one that was set otherwise is set again."""
+    now = _state()
+    now["addresses"]["br0"] = {}
+    assert _compare.address_lines(_state(), now) == [
+        "address add 192.168.20.254/24 dev br0 broadcast +",
+        "address add 2001:db8:20::1/64 dev br0 nodad",
+    ]
+    now["addresses"]["br0"] = {**BR0, "2001:db8:20::1/64": SET}
+    now["addresses"]["eth0"]["2001:db8::20/64"] = UNASKED
+    assert _compare.address_lines(_state(), now) == [
+        "address replace 2001:db8::20/64 dev eth0",
+        "address replace 2001:db8:20::1/64 dev br0 nodad",
+    ]
+    # A lease has an end, which would be lost with the rest of it.
+    before = _state()
+    before["addresses"]["eth0"] = {"2001:db8::21/64": BY_LEASE}
+    now = _state()
+    now["addresses"]["eth0"] = {"2001:db8::21/64": {**BY_LEASE, "nodad": True}}
+    assert _compare.differences(before, now) == []
+    assert _compare.address_lines(before, now) == []
