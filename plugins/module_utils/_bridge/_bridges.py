@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import ORDER_REMAKE
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, compare
 
 if TYPE_CHECKING:
@@ -36,13 +37,22 @@ def file_changes(host: Host, files: dict[str, str]) -> dict[str, tuple[object, o
 
 
 def address_lines(name: str, addresses: tuple[str, ...], link: Link | None) -> list[str]:
-    """Return what adds the addresses that are missing, as systemd-networkd does by our files.
-
-    Replace never fails on one that it has just added.
-    """
+    """Return what adds the addresses that are missing; replace never fails on one that networkd has just added."""
     missing = [address for address in addresses if link is None or address not in link.addresses]
-    how = {4: "broadcast +", 6: "nodad"}
-    return [f"address replace {address} {how[6 if ':' in address else 4]} dev {name}" for address in missing]
+    return [
+        f"address replace {address} {'nodad' if ':' in address else 'broadcast +'} dev {name}" for address in missing
+    ]
+
+
+def keep_addresses(name: str, addresses: tuple[str, ...], link: Link | None, out: Outcome) -> None:
+    """Make of IPv6 addresses that are there such ones as our files make, or they would be others after the next boot.
+
+    This comes before networkd, which takes one that it finds as it is.
+    """
+    for address in addresses:
+        if ":" in address and link is not None and address in link.addresses and address not in link.nodad:
+            argv = ["ip", "address", "replace", address, "dev", name]
+            out.step("command", f"keep {address} on {name}", ORDER_REMAKE, argv=[*argv, "nodad"], undo=argv)
 
 
 def old_addresses(host: Host, path: str) -> list[str]:
@@ -193,6 +203,8 @@ def plan_bridge(bridge: Bridge, host: Host, out: Outcome) -> bool:
         change = Change("change", "bridge", name, file_changes(host, files))
         out.ip(*mtu_lines(host, name, bridge.mtu, networkd.network_path(name)))
     out.plan.add(change)
+    if any(rewritten):
+        keep_addresses(name, _all_addresses(bridge), link, out)
     if any(rewritten) or link is None:
         # A running networkd ties the ports that it knows to the bridge that is gone, and never to one made anew.
         out.networkd([name], restart=link is None and _has_ports_on_file(host, name))

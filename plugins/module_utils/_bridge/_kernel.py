@@ -34,6 +34,8 @@ class Link:
     info: Mapping[str, Any] = field(default_factory=dict)
     port: Mapping[str, Any] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
+    # Those of them that the kernel takes without asking for duplicates.
+    nodad: tuple[str, ...] = ()
     link_local: tuple[str, ...] = ()
     dynamic: bool = False
 
@@ -87,6 +89,7 @@ def parse_links(entries: Iterable[Mapping[str, Any]]) -> dict[str, Link]:
             info=detail.get("info_data") or {},
             port=detail.get("info_slave_data") or {} if detail.get("info_slave_kind") == "bridge" else {},
             addresses=_addresses(addresses, local=False),
+            nodad=_addresses((item for item in addresses if item.get("nodad")), local=False),
             link_local=_addresses(addresses, local=True),
             dynamic=any(item.get("dynamic") for item in addresses),
         )

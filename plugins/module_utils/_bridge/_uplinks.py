@@ -16,6 +16,7 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges impor
     address_lines,
     file_changes,
     have_addresses,
+    keep_addresses,
     mtu_lines,
 )
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import matches, visible
@@ -156,6 +157,7 @@ def plan_uplink(uplink: Uplink, host: Host, out: Outcome) -> None:
     if change is None:
         return
     if rewritten:
+        keep_addresses(name, uplink.addresses, link, out)
         out.networkd([name] if link is not None and uplink.parent is None else ())
     if link is None and not _will_be(uplink.parent or name, host, out):
         # networkd does the rest once it is plugged in.

@@ -309,6 +309,22 @@ class TestUplinks:
         assert host.links["br0"].mac.startswith("52:54:")
         assert not host.links_of([BR0]).plan.changed
 
+    def test_an_address_that_is_taken_over_is_not_asked_after_for_duplicates(self, host: FakeHost) -> None:
+        """As after the next boot; networkd leaves it as it finds it."""
+        addresses = ["172.20.1.130/24", "2001:db8::130/64", "2001:db8::131/64"]
+        found = replace(host.links["eth0"], addresses=tuple(addresses), nodad=(addresses[2],))
+        host.links["eth0"] = found
+        argv = ["ip", "address", "replace", addresses[1], "dev", "eth0"]
+        commands = [step for step in host.links_of(None, [{**ETH0, "addresses": addresses}]).steps if "undo" in step[3]]
+        (kept,) = commands
+        assert kept[2] < _state.ORDER_NETWORKD
+        assert kept[3] == {"argv": [*argv, "nodad"], "undo": argv}
+
+        host.links["br7"] = replace(found, name="br7", kind="bridge")
+        bridged = host.links_of([{"name": "br7", "addresses": addresses}])
+        (kept,) = (step for step in bridged.steps if "undo" in step[3])
+        assert kept[3]["argv"] == ["ip", "address", "replace", addresses[1], "dev", "br7", "nodad"]
+
     def test_what_is_wrong_by_itself_and_on_this_host_is_said_together(self, host: FakeHost) -> None:
         out = host.links_of([{**BR0, "mtu": 1}], [{**ETH0, "interface": "eth9", "table": 254}])
         assert len(out.problems) == 2

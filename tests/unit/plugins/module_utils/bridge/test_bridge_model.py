@@ -126,6 +126,7 @@ def test_links_of_the_kernel() -> None:
                 "linkinfo": {"info_kind": "bridge", "info_data": {"stp_state": 0, "forward_delay": 0}},
                 "addr_info": [
                     {"family": "inet", "local": "192.168.0.254", "prefixlen": 24, "scope": "global"},
+                    {"family": "inet6", "local": "2001:db8::1", "prefixlen": 64, "scope": "global", "nodad": True},
                     {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
                 ],
             },
@@ -144,7 +145,8 @@ def test_links_of_the_kernel() -> None:
         ]
     )
     assert list(links) == ["br0", "tap-web", "eth0"]
-    assert (links["br0"].addresses, links["br0"].link_local) == (("192.168.0.254/24",), ("fe80::1/64",))
+    assert links["br0"].addresses == ("192.168.0.254/24", "2001:db8::1/64")
+    assert (links["br0"].nodad, links["br0"].link_local) == (("2001:db8::1/64",), ("fe80::1/64",))
     assert (links["br0"].up, links["br0"].carrier) == (True, False)
     assert (links["tap-web"].tap, links["tap-web"].carrier, links["tap-web"].port) == (True, True, {"isolated": True})
     assert (links["eth0"].dynamic, links["eth0"].up, links["eth0"].shown_kind) == (True, False, "network card")
