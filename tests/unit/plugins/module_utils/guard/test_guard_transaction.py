@@ -53,6 +53,26 @@ def test_an_unconfirmed_one_is_undone_whatever_the_clock_on_the_wall_says(
     assert sorted(report["restored"]) == sorted(f"{tmp_path}/etc/{name}" for name in ("changed", "gone", "made/new"))
 
 
+def test_a_timeout_that_is_shorter_than_the_apply_takes_counts_from_its_end(
+    transaction: Transaction, candidate: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def reload(*_arguments: object, **_named: object) -> list[str]:
+        clock.seconds += 40
+        seen.append(_watch.reason_to_restore(transaction))
+        return []
+
+    monkeypatch.setattr(_apply, "run_steps", reload)
+    begin(transaction, candidate, timeout=5)
+    _watch.apply(transaction, candidate, 0)
+    assert seen == ["", ""]
+    clock.seconds += 4.9
+    assert _watch.reason_to_restore(transaction) == ""
+    clock.seconds += 0.2
+    assert _watch.reason_to_restore(transaction) == "no new connection confirmed the change within 5 s"
+
+
 def test_what_is_undone_cannot_be_confirmed_any_more(
     transaction: Transaction, candidate: Path, tmp_path: Path, clock: Clock
 ) -> None:
