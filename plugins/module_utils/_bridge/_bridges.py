@@ -16,6 +16,8 @@ from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._plan import Change, compare
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._kernel import Link
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Bridge, Uplink
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._state import Host, Outcome
@@ -161,22 +163,34 @@ def with_mac(bridge: Bridge, host: Host) -> Bridge:
     return replace(bridge, mac=next(holders, bridge.mac))
 
 
-def with_uplink(bridge: Bridge, uplink: Uplink, host: Host) -> Bridge:
+def _holders(uplink: Uplink, host: Host, others: Container[str]) -> list[str]:
+    """Return the MAC addresses of the cards that have had an uplink's address so far.
+
+    A leased one is not known beforehand: there it is the card with a lease and the way out that is nobody else's.
+    """
+    links = [link for name, link in sorted(host.links.items()) if name not in others and link.mac]
+    if not uplink.dhcp:
+        return [link.mac for link in links if {*uplink.addresses} & {*link.addresses}]
+    leading = {route.device for route in host.routes}
+    found = [link.mac for link in links if link.dynamic and link.name in leading]
+    return found if len(found) == 1 else []
+
+
+def with_uplink(bridge: Bridge, uplink: Uplink, host: Host, others: Container[str]) -> Bridge:
     """Return a bridge that is an uplink's interface.
 
     It takes the MAC address over from the card that has had the uplink's address so far: with another one the
-    neighbours, the controller among them, would go on sending to the old one for up to half a minute.
+    neighbours, the controller among them, would go on sending to the old one for up to half a minute, and a server
+    that goes by it would lease another address.
+
+    Args:
+        others: the interfaces of all uplinks.
     """
     if bridge.mac_given:
         return replace(bridge, uplink=uplink)
     noted = networkd.parse(host.files.get(networkd.netdev_path(bridge.name), ""))
     macs = [setting.value for setting in noted if (setting.section, setting.key) == ("NetDev", "MACAddress")]
-    holders = (
-        link.mac
-        for name, link in sorted(host.links.items())
-        if name != bridge.name and link.mac and set(uplink.addresses) & set(link.addresses)
-    )
-    return replace(bridge, uplink=uplink, mac=next(iter(macs), "") or next(holders, bridge.mac))
+    return replace(bridge, uplink=uplink, mac=[*macs, *_holders(uplink, host, others), bridge.mac][0])
 
 
 def plan_bridge(bridge: Bridge, host: Host, out: Outcome) -> bool:

@@ -38,13 +38,15 @@ def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> 
     if wanted.bridges is None:
         return set()
     uplinks = {uplink.interface: uplink for uplink in wanted.uplinks or () if uplink.present and uplink.manage}
+    others = {uplink.interface for uplink in wanted.uplinks or ()}
     carriers = set()
     for bridge in wanted.bridges:
         if not bridge.present:
             plan_no_bridge(bridge.name, host, out)
         elif bridge.name in uplinks:
             carriers.add(bridge.name)
-            if plan_bridge(with_uplink(bridge, with_name_servers(uplinks[bridge.name], host, out), host), host, out):
+            uplink = with_name_servers(uplinks[bridge.name], host, out)
+            if plan_bridge(with_uplink(bridge, uplink, host, others), host, out):
                 settle(out, bridge.name)
                 reload_firewall(host, out)
         else:

@@ -284,6 +284,25 @@ class TestUplinks:
         (given,) = host.links_of([{"name": "br0", "mac": "02:00:00:00:00:11"}], [uplink]).plan.changes
         assert given.options["mac"] == ("02:00:00:00:00:0e", "02:00:00:00:00:11")
 
+    def test_it_takes_the_mac_of_the_card_with_the_lease_over_as_well(self, host: FakeHost) -> None:
+        """A server that goes by it would lease another address, or none."""
+        card = Link("eth0", up=True, mac="02:00:00:00:00:0e", addresses=("172.20.1.130/24",), dynamic=True)
+        host.links["eth0"] = card
+        uplink = {"interface": "br0", "addresses": ["dhcp"], "gateway": "dhcp", "table": 254, "manage": True}
+        host.take(host.links_of([{"name": "br0"}], [uplink]))
+        assert host.links["br0"].mac == "02:00:00:00:00:0e"
+
+    def test_a_lease_that_may_be_another_ones_is_left_to_its_card(self, host: FakeHost) -> None:
+        card = Link("eth0", up=True, mac="02:00:00:00:00:0e", addresses=("172.20.1.130/24",), dynamic=True)
+        uplink = {"interface": "br0", "addresses": ["dhcp"], "gateway": "dhcp", "table": 254, "manage": True}
+        host.links["eth0"] = card
+        host.links["eth1"] = replace(card, name="eth1", mac="02:00:00:00:00:0f")
+        host.routes.append(DefaultRoute("eth1", "172.20.2.1", 253))
+        assert host.links_of([{"name": "br0"}], [uplink]).plan.changes[0].options["mac"][1].startswith("52:54:")
+        other = {"interface": "eth1", "addresses": ["dhcp"], "gateway": "dhcp", "table": 253, "manage": False}
+        out = host.links_of([{"name": "br0"}], [{**uplink, "table": 1}, other])
+        assert out.plan.changes[0].options["mac"][1] == "02:00:00:00:00:0e"
+
     def test_so_does_one_that_is_no_uplink(self, host: FakeHost) -> None:
         bridge = {"name": "br1", "addresses": ["172.20.1.130/24"]}
         host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0e")
