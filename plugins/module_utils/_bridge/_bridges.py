@@ -163,20 +163,25 @@ def with_mac(bridge: Bridge, host: Host) -> Bridge:
     return replace(bridge, mac=next(holders, bridge.mac))
 
 
-def _holders(uplink: Uplink, host: Host, others: Container[str]) -> list[str]:
-    """Return the MAC addresses of the cards that have had an uplink's address so far.
+def holders(uplink: Uplink, host: Host, others: Container[str]) -> list[Link]:
+    """Return the cards that have had an uplink's address so far, and hand it over to a bridge.
 
     A leased one is not known beforehand: there it is the card with a lease and the way out that is nobody else's.
+
+    Args:
+        uplink: the one that is a bridge now.
+        host: the host as it is.
+        others: the interfaces of all uplinks.
     """
-    links = [link for name, link in sorted(host.links.items()) if name not in others and link.mac]
+    links = [link for name, link in sorted(host.links.items()) if name not in others]
     if not uplink.dhcp:
-        return [link.mac for link in links if {*uplink.addresses} & {*link.addresses}]
+        return [link for link in links if {*uplink.addresses} & {*link.addresses}]
     leading = {route.device for route in host.routes}
-    found = [link.mac for link in links if link.dynamic and link.name in leading]
+    found = [link for link in links if link.dynamic and link.name in leading]
     return found if len(found) == 1 else []
 
 
-def with_uplink(bridge: Bridge, uplink: Uplink, host: Host, others: Container[str]) -> Bridge:
+def with_uplink(bridge: Bridge, uplink: Uplink, host: Host, held: list[Link]) -> Bridge:
     """Return a bridge that is an uplink's interface.
 
     It takes the MAC address over from the card that has had the uplink's address so far: with another one the
@@ -184,13 +189,17 @@ def with_uplink(bridge: Bridge, uplink: Uplink, host: Host, others: Container[st
     that goes by it would lease another address.
 
     Args:
-        others: the interfaces of all uplinks.
+        bridge: the bridge.
+        uplink: the uplink.
+        host: the host as it is.
+        held: what has had the address so far.
     """
     if bridge.mac_given:
         return replace(bridge, uplink=uplink)
     noted = networkd.parse(host.files.get(networkd.netdev_path(bridge.name), ""))
     macs = [setting.value for setting in noted if (setting.section, setting.key) == ("NetDev", "MACAddress")]
-    return replace(bridge, uplink=uplink, mac=[*macs, *_holders(uplink, host, others), bridge.mac][0])
+    taken = [link.mac for link in held if link.mac]
+    return replace(bridge, uplink=uplink, mac=[*macs, *taken, bridge.mac][0])
 
 
 def plan_bridge(bridge: Bridge, host: Host, out: Outcome) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge import _networkd as networkd
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._bridges import (
+    holders,
     plan_bridge,
     plan_no_bridge,
     with_mac,
@@ -33,20 +34,23 @@ if TYPE_CHECKING:
     from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._model import Uplink, Wanted
 
 
-def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> set[str]:
-    """Plan the bridges and return the names of those that carry a managed uplink."""
+def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> tuple[set[str], set[str]]:
+    """Plan the bridges; return the names of those that carry a managed uplink, and of cards that hand theirs over."""
     if wanted.bridges is None:
-        return set()
+        return set(), set()
     uplinks = {uplink.interface: uplink for uplink in wanted.uplinks or () if uplink.present and uplink.manage}
     others = {uplink.interface for uplink in wanted.uplinks or ()}
-    carriers = set()
+    carriers: set[str] = set()
+    former: set[str] = set()
     for bridge in wanted.bridges:
         if not bridge.present:
             plan_no_bridge(bridge.name, host, out)
         elif bridge.name in uplinks:
             carriers.add(bridge.name)
             uplink = with_name_servers(uplinks[bridge.name], host, out)
-            if plan_bridge(with_uplink(bridge, uplink, host, others), host, out):
+            held = holders(uplink, host, others)
+            former.update(link.name for link in held)
+            if plan_bridge(with_uplink(bridge, uplink, host, held), host, out):
                 settle(out, bridge.name)
                 reload_firewall(host, out)
         else:
@@ -56,7 +60,7 @@ def _plan_bridges(wanted: Wanted, host: Host, exclusive: bool, out: Outcome) -> 
         for name in networkd.own_links(host.files, "bridge"):
             if name not in listed:
                 plan_no_bridge(name, host, out)
-    return carriers
+    return carriers, former
 
 
 def _plan_uplinks(uplinks: list[Uplink], carriers: set[str], host: Host, exclusive: bool, out: Outcome) -> None:
@@ -84,7 +88,6 @@ def _plan_uplinks(uplinks: list[Uplink], carriers: set[str], host: Host, exclusi
             if name not in listed:
                 plan_no_macvlan(name, host, out)
                 reload_firewall(host, out)
-    refuse_default_routes(uplinks, host, out)
 
 
 def _plan_absent(name: str, host: Host, out: Outcome) -> None:
@@ -106,9 +109,10 @@ def plan_links(wanted: Wanted, host: Host, exclusive: bool) -> Outcome:
     # What is wrong by itself is reported together with what is wrong on this host.
     out = Outcome(problems=list(wanted.problems))
     wanted = with_macvlans(wanted, host, out)
-    carriers = _plan_bridges(wanted, host, exclusive, out)
+    carriers, former = _plan_bridges(wanted, host, exclusive, out)
     if wanted.uplinks is not None:
         _plan_uplinks(wanted.uplinks, carriers, host, exclusive, out)
+        refuse_default_routes(wanted.uplinks, former, host, out)
     if any(content is not None for content in out.files.values()):
         out.enable_networkd(host)
     return out

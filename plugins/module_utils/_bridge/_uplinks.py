@@ -262,12 +262,19 @@ def _leading_out(host: Host, ours: set[str], out: Outcome) -> list[tuple[str, Cl
     return found
 
 
-def refuse_default_routes(uplinks: list[Uplink], host: Host, out: Outcome) -> None:
-    """Refuse a default route in main beside providers: it is looked up before theirs and turns Multi-ISP off."""
+def refuse_default_routes(uplinks: list[Uplink], former: set[str], host: Host, out: Outcome) -> None:
+    """Refuse a default route in main beside providers: it is looked up before theirs and turns Multi-ISP off.
+
+    Args:
+        uplinks: all of them.
+        former: cards that are uplinks no longer, because a bridge takes their address and their route over.
+        host: the host as it is.
+        out: where a problem goes.
+    """
     if not any(uplink.present and uplink.shared_out for uplink in uplinks):
         return
     by_name = {uplink.interface: uplink for uplink in uplinks if uplink.present}
-    ours = {name for name, uplink in by_name.items() if uplink.manage}
+    ours = {name for name, uplink in by_name.items() if uplink.manage} | former
     named = set()
     for name, claim in _leading_out(host, ours, out):
         named.add(name)

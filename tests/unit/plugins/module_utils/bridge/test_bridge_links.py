@@ -303,6 +303,16 @@ class TestUplinks:
         out = host.links_of([{"name": "br0"}], [{**uplink, "table": 1}, other])
         assert out.plan.changes[0].options["mac"][1] == "02:00:00:00:00:0e"
 
+    @pytest.mark.parametrize("leased", [False, True])
+    def test_the_way_out_of_the_card_that_becomes_its_port_goes_with_it(self, host: FakeHost, leased: bool) -> None:
+        """So it is no way out beside those of several uplinks."""
+        host.links["eth0"] = replace(host.links["eth0"], dynamic=leased)
+        given = {"addresses": ["dhcp"], "gateway": "dhcp"} if leased else {}
+        other = {"interface": "eth1", "addresses": ["198.51.100.2/24"], "gateway": "198.51.100.1", "table": 2}
+        wanted = [{**ETH0, "interface": "br0", **given}, {**other, "manage": True}]
+        assert allowed(host.links_of([{"name": "br0"}], wanted)) == []
+        assert len(allowed(host.links_of([], wanted[1:]))) == 1, "it leads out beside the other one"
+
     def test_so_does_one_that_is_no_uplink(self, host: FakeHost) -> None:
         bridge = {"name": "br1", "addresses": ["172.20.1.130/24"]}
         host.links["eth0"] = replace(host.links["eth0"], mac="02:00:00:00:00:0e")
