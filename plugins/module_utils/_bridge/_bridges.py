@@ -166,7 +166,7 @@ def with_mac(bridge: Bridge, host: Host) -> Bridge:
 def holders(uplink: Uplink, host: Host, others: Container[str]) -> list[Link]:
     """Return the cards that have had an uplink's address so far, and hand it over to a bridge.
 
-    A leased one is not known beforehand: there it is the card with a lease and the way out that is nobody else's.
+    A leased one is not known beforehand: there it is the card with the way out, where there is but one such card.
 
     Args:
         uplink: the one that is a bridge now.
@@ -177,7 +177,7 @@ def holders(uplink: Uplink, host: Host, others: Container[str]) -> list[Link]:
     if not uplink.dhcp:
         return [link for link in links if {*uplink.addresses} & {*link.addresses}]
     leading = {route.device for route in host.routes}
-    found = [link for link in links if link.dynamic and link.name in leading]
+    found = [link for link in links if link.name in leading]
     return found if len(found) == 1 else []
 
 

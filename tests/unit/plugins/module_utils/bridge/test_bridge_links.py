@@ -286,14 +286,14 @@ class TestUplinks:
 
     def test_it_takes_the_mac_of_the_card_with_the_lease_over_as_well(self, host: FakeHost) -> None:
         """A server that goes by it would lease another address, or none."""
-        card = Link("eth0", up=True, mac="02:00:00:00:00:0e", addresses=("172.20.1.130/24",), dynamic=True)
+        card = Link("eth0", up=True, mac="02:00:00:00:00:0e", addresses=("172.20.1.130/24",))
         host.links["eth0"] = card
         uplink = {"interface": "br0", "addresses": ["dhcp"], "gateway": "dhcp", "table": 254, "manage": True}
         host.take(host.links_of([{"name": "br0"}], [uplink]))
         assert host.links["br0"].mac == "02:00:00:00:00:0e"
 
     def test_a_lease_that_may_be_another_ones_is_left_to_its_card(self, host: FakeHost) -> None:
-        card = Link("eth0", up=True, mac="02:00:00:00:00:0e", addresses=("172.20.1.130/24",), dynamic=True)
+        card = Link("eth0", up=True, mac="02:00:00:00:00:0e", addresses=("172.20.1.130/24",))
         uplink = {"interface": "br0", "addresses": ["dhcp"], "gateway": "dhcp", "table": 254, "manage": True}
         host.links["eth0"] = card
         host.links["eth1"] = replace(card, name="eth1", mac="02:00:00:00:00:0f")
@@ -306,7 +306,6 @@ class TestUplinks:
     @pytest.mark.parametrize("leased", [False, True])
     def test_the_way_out_of_the_card_that_becomes_its_port_goes_with_it(self, host: FakeHost, leased: bool) -> None:
         """So it is no way out beside those of several uplinks."""
-        host.links["eth0"] = replace(host.links["eth0"], dynamic=leased)
         given = {"addresses": ["dhcp"], "gateway": "dhcp"} if leased else {}
         other = {"interface": "eth1", "addresses": ["198.51.100.2/24"], "gateway": "198.51.100.1", "table": 2}
         wanted = [{**ETH0, "interface": "br0", **given}, {**other, "manage": True}]
