@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ _LEAST = {
     **dict.fromkeys(("memory_mib", "max_memory_mib", "vcpus", "max_vcpus", "disk_gib"), 1),
     **dict.fromkeys(("wait_timeout", "stop_timeout", "start_delay"), 0),
 }
+_ADDRESS = "an address of IPv4 such as 192.0.2.5"
 _NIC_RANGES = {
     "queues": (1, 256),
     "mtu": (68, 65535),
@@ -49,6 +51,14 @@ def _card(guest: Guest, number: int, key: str) -> str:
     return own if number == 0 else f"nics[{number - 1}].{own}"
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_nic(nic: Mapping[str, Any], known: bool) -> Iterator[tuple[str, object, str]]:
     if not _MAC.fullmatch(nic["mac"]):
         yield "mac", nic["mac"], "a unicast MAC address such as 52:54:00:12:34:56"
@@ -63,6 +73,8 @@ def _check_nic(nic: Mapping[str, Any], known: bool) -> Iterator[tuple[str, objec
     for key, (least, most) in _NIC_RANGES.items():
         if nic[key] is not None and not least <= nic[key] <= most:
             yield key, nic[key], f"{least} to {most}"
+    if nic["address"] is not None and not _is_address(nic["address"]):
+        yield "address", nic["address"], _ADDRESS
     if nic["queues"] != 1 and nic["model"] != "virtio":
         yield "queues", nic["queues"], "1, or model: virtio"
 
@@ -124,6 +136,8 @@ def _check_guest(guest: Guest, images: Iterable[str], memory_mib: int | None) ->
         found.append(("console_log", True, "only with a serial port"))
     if not _UUID.fullmatch(str(values["uuid"]).lower()):
         found.append(("uuid", values["uuid"], "a UUID such as 6b766d6e-6574-4572-8361-000000000001"))
+    if guest.run["address"] is not None and not _is_address(guest.run["address"]):
+        found.append(("address", guest.run["address"], _ADDRESS))
     name = guest.given.get("image")
     if name is not None and guest.image is None:
         found.append(("image", name, f"one of {', '.join(sorted(images)) or '(no images are declared)'}"))

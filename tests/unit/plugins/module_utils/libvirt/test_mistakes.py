@@ -82,8 +82,22 @@ GUESTS = [
     ({"name": "nothing"}, {"image": "nothing to boot"}),
     ({"name": "nosize", "disk_path": "/none/x.qcow2"}, {"disk_gib": "size in GiB"}),
     (
-        {"name": "cards", "image": "good", "nics": [card(1, mtu=9), card(2, queues=0, mac="53:54:00:00:01:02")]},
-        {"nics[0].mtu": "68 to 65535", "nics[1].mac": "unicast", "nics[1].queues": "1 to 256"},
+        {
+            "name": "cards",
+            "image": "good",
+            "address": "192.0.2.5/24",
+            "nics": [
+                card(1, mtu=9, address="192.0.2.256", anti_spoofing=True),
+                card(2, queues=0, mac="53:54:00:00:01:02"),
+            ],
+        },
+        {
+            "address": "an address of IPv4",
+            "nics[0].mtu": "68 to 65535",
+            "nics[0].address": "an address of IPv4",
+            "nics[1].mac": "unicast",
+            "nics[1].queues": "1 to 256",
+        },
     ),
     (
         {"name": "taken", "image": "good", "nics": [card(9), card(3, queues=2, model="e1000"), {"mac": "x"}]},
