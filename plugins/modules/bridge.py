@@ -56,11 +56,14 @@ options:
         default: []
       mac:
         description:
-          - The bridge's MAC. It is always pinned, or it would follow that of a port.
-          - Derived from the host's machine ID and the bridge's name when it is not given.
+          - The bridge's MAC, such as V(52:54:00:12:34:56). It is always pinned, or it would follow that of a port.
+          - When it is not given, that of the card that the bridge takes its address over from, else one that is derived
+            from the host's machine ID and the bridge's name.
         type: str
       mtu:
-        description: The bridge's MTU. Left to the kernel, which takes the lowest of the ports', when it is not given.
+        description:
+          - The bridge's MTU in bytes, 576 to 65535. Left to the kernel, which takes the lowest of the ports', when it
+            is not given.
         type: int
       stp:
         description: Whether the bridge speaks the spanning tree protocol.
@@ -129,7 +132,8 @@ options:
         type: str
       mac:
         description:
-          - The MAC of a macvlan. Derived from the host's machine ID and the interface's name when it is not given.
+          - The MAC of a macvlan, such as V(52:54:00:12:34:56). Derived from the host's machine ID and the interface's
+            name when it is not given.
         type: str
       addresses:
         description:
@@ -160,12 +164,12 @@ options:
       dns:
         description:
           - Name servers for systemd-resolved. When none are given, those of the lease are used, and without DHCP those
-            that the file of systemd-networkd had which ours takes the place of.
+            of the file of systemd-networkd, or the stanza of ifupdown, that ours takes the place of.
         type: list
         elements: str
         default: []
       mtu:
-        description: The interface's MTU. Left alone when it is not given.
+        description: The interface's MTU in bytes, 576 to 65535. Left alone when it is not given.
         type: int
       source:
         description: Where the entry comes from, such as V(kvmnet_uplinks[0]); error messages name it.

@@ -107,7 +107,7 @@ options:
         description: The port's STP priority, 0 to 63. Left alone when it is not given.
         type: int
       mtu:
-        description: The interface's MTU. Left alone when it is not given.
+        description: The interface's MTU in bytes, 576 to 65535. Left alone when it is not given.
         type: int
       source:
         description: Where the entry comes from, such as V(kvmnet_guests[0]); error messages name it.
