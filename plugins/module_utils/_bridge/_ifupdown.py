@@ -185,11 +185,13 @@ exec 9>> /run/network/.ifstate.lock && flock 9
 sed -i "/^$1[:=]/d" /run/network/ifstate && rm -f "/run/network/ifstate.$1"
 """
 # Commands of ifupdown that say yes do not run twice: it is told what is up, and only a lease is asked for anew, by a
-# client that outlives whoever undoes the change.
+# client that outlives whoever undoes the change. Its directory is made at boot by what may be masked, and without it
+# the shell would end at its lock.
 _GIVE_BACK = """\
 name=$1 method=$2
 shift 2
 ip link set dev "$name" nomaster up
+mkdir -p /run/network
 exec 9>> /run/network/.ifstate.lock && flock 9
 while [ "$1" != -- ]; do
   grep -qxF "$1" /run/network/ifstate || echo "$1" >> /run/network/ifstate

@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._foreign import parse_ifupdown
-from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._ifupdown import Ifupdown, Running, without
+from ansible_collections.ursa.kvmnet.plugins.module_utils._bridge._ifupdown import (
+    Ifupdown,
+    Running,
+    give_back_argv,
+    without,
+)
 
 if TYPE_CHECKING:
     from .conftest import FakeHost
@@ -110,6 +117,31 @@ def test_it_is_released_before_networkd_has_it_and_given_back_after_that_let_it_
         *("eth0", "static", "eth0=eth0", "--", "/proc/x=1", "--"),
         "address replace 172.20.1.130/24 broadcast + dev eth0",
         "-4 route replace default via 172.20.1.1 onlink dev eth0",
+    ]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_it_is_given_back_whether_or_not_ifupdown_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    network = tmp_path / "network"
+    if there:
+        network.mkdir()
+        (network / "ifstate").write_text("lo=lo\n")
+    program = tmp_path / "ip"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    running = Running(state=("eth0=eth0",), routes=(("4", "default via 172.20.1.1"),))
+    argv = give_back_argv("eth0", [], ("172.20.1.130/24",), running)
+    here = [word.replace("/run/network", str(network)) for word in argv]
+    subprocess.run(here, check=True, capture_output=True, timeout=60)
+    assert (network / "ifstate").read_text().splitlines() == [*(["lo=lo"] if there else []), "eth0=eth0"]
+    assert (network / "ifstate.eth0").read_text() == "eth0\n"
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        "link set dev eth0 nomaster up",
+        "address replace 172.20.1.130/24 broadcast + dev eth0",
+        "-4 route replace default via 172.20.1.1 dev eth0",
     ]
 
 
