@@ -154,13 +154,25 @@ def _advertised(site: Site) -> list[Network]:
     return [network for network in site.networks if network.address6 is not None]
 
 
+def _ways_aside(site: Site) -> set[str]:
+    """Return the networks that only further cards of guests are in, of those that have more than one."""
+    firsts = _first(site)
+    cards = ((firsts[host.name.lower()], host) for host in site.hosts if host.mac)
+    pairs = [(first.network, card.network) for first, card in cards if card is not first]
+    return {further for _first_one, further in pairs} - {first for first, _further_one in pairs}
+
+
 def _router(site: Site) -> list[str]:
     """Return what tells guests the prefix, the router and the name server; they give themselves addresses.
 
     A guest's name is known for such an address too, once it has a lease of IPv4 and answers there.
     """
     lines = ["enable-ra"] if _advertised(site) else []
+    aside = _ways_aside(site)
     for network in _advertised(site):
+        if network.name in aside:
+            # Every card hears the same: who has another router prefers that, and who has none still has this one
+            lines.append(f"ra-param={network.bridge},low,0")
         if network.address6 is not None:
             prefix = network.address6.network
             names = ",ra-names" if _has_dhcp(network, site) else ""

@@ -171,6 +171,31 @@ def test_only_the_first_card_is_told_of_a_way_out() -> None:
     assert line not in options(PLAIN)
 
 
+@pytest.mark.parametrize(
+    ("guests", "aside"),
+    [
+        ([PLAIN], []),
+        ([WEB], ["br1", "br2"]),
+        # Who is there alone has no other router, and takes this one all the same
+        ([WEB, {"name": "mail", "network": "disks"}], ["br1", "br2"]),
+        # Of some that have another one it is the first: whose turn it is cannot be told by the network
+        ([WEB, {"name": "db", "network": "disks", "nics": [{"network": "dmz"}]}], ["br1"]),
+        ([{**WEB, "state": "absent"}], []),
+    ],
+)
+def test_a_router_that_is_not_the_first_one_of_those_who_have_several_steps_back(
+    guests: list[dict[str, Any]], aside: list[str]
+) -> None:
+    """All that are in a network hear the same of it by IPv6."""
+    given = [{**row, "address6": f"2001:db8:{at}::1/64"} for at, row in enumerate(NETWORKS) if "address" in row]
+    files = dnsmasq_files(given, dnsmasq_hosts(records(*guests), given))
+    (text,) = (row["content"] for row in files if row["path"].endswith("50-kvmnet-dnsmasq.conf"))
+    assert [line for line in text.splitlines() if "ra-param" in line] == [f"ra-param={name},low,0" for name in aside]
+    # Without IPv6 there is nothing to step back from
+    networks = dnsmasq_networks(NETWORKS) or []
+    assert "ra-param" not in str(dnsmasq_files(networks, dnsmasq_hosts(records(*guests), networks)))
+
+
 def test_a_guest_without_an_address_of_its_own_has_the_name_of_its_first_lease_alone() -> None:
     guest = {"name": "db", "network": "kvm", "nics": [{"network": "dmz", "address": "10.1.0.3"}]}
     # dnsmasq would give the name of such a record to the second lease and take it from the first
