@@ -11,9 +11,17 @@ import pytest
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt import _backend, _mark
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._backend import BackendError
 from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._entry import entry_of
+from ansible_collections.ursa.kvmnet.plugins.module_utils._libvirt._xml import serialise
 
 from .conftest import use_libvirt
 from .test_options import SAMPLES
+
+BY_HAND = """<domain type='test'><name>old</name><metadata>
+<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0">
+<!-- whose it is --><libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo></metadata>
+<memory unit='GiB'>1</memory><vcpu>1</vcpu><os><type arch='x86_64'>hvm</type><boot dev='hd'/></os>
+<devices><disk type='file' device='disk'><source file='/elsewhere/old.raw'/><target dev='vda' bus='virtio'/></disk>
+<video><model type='vga'/></video><sound model='ich6'/></devices></domain>"""
 
 
 @pytest.fixture
@@ -55,6 +63,24 @@ def test_life_of_a_guest(libvirt_host, guest):
     assert domain(host, "web") is None
     # libvirt's own domain carries no mark of ours
     assert domain(host, "test").power == "running"
+
+
+def test_of_a_guest_that_somebody_made_all_stays_that_nothing_is_said_about(libvirt_host):
+    """As libvirt writes it itself, before and after: only our mark and what was asked for are new."""
+    host = libvirt_host
+    host.backend.define(BY_HAND)
+    before = serialise(domain(host, "old").root)
+    assert "<!-- whose it is -->" in before
+    for options in ({"title": "Mine now"}, {"title": "Mine now", "vcpus": 2}, {}):
+        entry = {"name": "old", "state": "present", **options}
+        assert host.converge(entry).failures == {}
+        assert host.converge(entry).plan().lines() == []
+    after = domain(host, "old").root
+    after.remove(after.find("title"))
+    metadata = after.find("metadata")
+    metadata.remove(_mark.find(after))
+    after.find("vcpu").text = "1"
+    assert serialise(after).split() == before.split()
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
