@@ -113,20 +113,24 @@ def test_a_change_that_plainly_shuts_its_controller_out_is_refused(
 
 
 def test_the_address_that_it_is_managed_at_moves_and_comes_back(machine: Machine, before: dict[str, list[str]]) -> None:
+    # It is known by the key of its old address.
+    known = {"ansible_ssh_common_args": f"-F {LAB}/ssh_config -o HostKeyAlias=192.0.2.20"}
     moved = {
         "fault_roles": ["host_bridge"],
         "kvmnet_uplinks": [{**MANAGED, "address": "192.0.2.77/24"}],
         "fault_connect": "192.0.2.77",
+        "fault_go_on": True,
         "fault_precheck": True,
         "fault_timeout": 20,
+        **known,
     }
-    outcome = machine.change(moved)
+    outcome = machine.change(moved, "-vvv")
     assert outcome.code == 0, outcome.text
+    assert "<192.0.2.77> SSH: EXEC" in outcome.text.split("TASK [See that it is there]")[1]
     assert not machine.armed
     back = {
         "ansible_host": "192.0.2.77",
-        # It is known by the key of its old address.
-        "ansible_ssh_common_args": f"-F {LAB}/ssh_config -o HostKeyAlias=192.0.2.20",
+        **known,
         "fault_rollback": True,
         "fault_connect": "192.0.2.20",
         "fault_timeout": 20,
