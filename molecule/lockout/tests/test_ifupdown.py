@@ -25,11 +25,11 @@ MOVED = {
 }
 # As Debian's installer leaves a card whose address is leased; the server knows it by its MAC address.
 _LEASED = """
-cp /etc/network/interfaces /root/interfaces
-sed -i '/^iface eth0/,$ {/^iface/!d; s/static/dhcp/}' /etc/network/interfaces
-systemctl --no-block restart networking
+cp /etc/network/interfaces /root/static
+sed '/^iface eth0/,$ {/^iface/!d; s/static/dhcp/}' /root/static > /root/leased
 """
-_STATIC = "mv /root/interfaces /etc/network/interfaces; systemctl --no-block restart networking"
+# What is up goes down as it came.
+_ANEW = "systemctl stop networking; cp /root/{0} /etc/network/interfaces; systemctl start networking"
 WHY = "# ursa.kvmnet: eth0 is configured by systemd-networkd, /etc/systemd/network/50-kvmnet-eth0.network"
 
 
@@ -97,15 +97,19 @@ def fixture_leased(old: Machine) -> Iterator[None]:
     argv += ["--dhcp-option=option:router,192.0.2.1", "--leasefile-ro"]
     server = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        old.shell(_LEASED)
+        old.shell(_LEASED + _apart(_ANEW.format("leased")))
         assert _becomes(old, "inet 192.0.2.30/24 .* dynamic")
         yield
     finally:
-        old.shell(_STATIC)
+        old.shell(_apart(_ANEW.format("static")))
         back = _becomes(old, "inet 192.0.2.30/24 brd 192.0.2.255 scope global eth0")
         server.terminate()
         server.wait(10)
     assert back
+
+
+def _apart(command: str) -> str:
+    return f"systemd-run --quiet --collect sh -c '{command}'"
 
 
 def _becomes(old: Machine, words: str) -> bool:
@@ -118,7 +122,7 @@ def _becomes(old: Machine, words: str) -> bool:
     return False
 
 
-@pytest.mark.usefixtures("leased")
+@pytest.mark.usefixtures("as_installed", "leased")
 def test_a_leased_address_is_leased_to_the_bridge_and_back(old: Machine) -> None:
     """By the same server, which goes by the MAC address of the card that the controller is connected by."""
     before = old.state()
