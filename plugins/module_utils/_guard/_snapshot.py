@@ -25,7 +25,7 @@ _INTERFACE_SYSCTLS = {
         *("accept_source_route", "arp_announce", "arp_filter", "arp_ignore", "forwarding", "log_martians"),
         *("promote_secondaries", "proxy_arp", "rp_filter"),
     ],
-    "ipv6": ["accept_ra", "disable_ipv6", "forwarding"],
+    "ipv6": ["accept_ra", "addr_gen_mode", "disable_ipv6", "forwarding"],
 }
 _PROC = Path("/proc/sys/net")
 _FAMILIES = {"4": "iptables", "6": "ip6tables"}
