@@ -6,7 +6,7 @@ SHELL := /bin/bash
 INVENTORY ?= article
 # What `make test` runs, in this order, on one lab; the rest takes longer and is for test-all
 SCENARIOS := site guests multi_isp failover two_interface samples samples_swapped dual_stack adopt lockout fleet
-SCENARIOS_MORE := site_trixie accidents
+SCENARIOS_MORE := site_trixie accidents lockout_leased
 SCENARIO ?= $(SCENARIOS)
 # What builds the lab's images and machines
 LAB_PACKAGES := dnsmasq-base e2fsprogs iproute2 mmdebstrap netcat-openbsd nftables openssh-client procps qemu-utils \
