@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,11 +50,18 @@ def test_firmware(ursa: Host, converge: Callable[..., Any]) -> None:
 
 
 def test_snapshots(ursa: Host, converge: Callable[..., Any], refused: Callable[..., Any]) -> None:
-    """What the guest wrote since one is not left behind on its own; with its storage all of it goes."""
-    converge(CHIP)
+    """What the guest wrote since one is not left behind on its own; with its storage all of it goes.
+
+    It has what others here have not: firmware that starts signed code only, and a screen by SPICE.
+    """
+    entry = {**CHIP, "secure_boot": True, "graphics": "spice"}
+    converge(entry)
+    described = ursa.check_output("virsh dumpxml chip")
+    assert re.search(r"<loader [^>]*secure='yes'[^>]*>\S*OVMF_CODE", described)
+    assert "<graphics type='spice'" in described
     above = DISK.replace("qcow2", "since")
     ursa.check_output("virsh snapshot-create-as chip since --disk-only")
-    assert converge(CHIP).changes == []
+    assert converge(entry).changes == []
     said = refused({"name": "chip", "state": "absent"})["msg"]
     assert f"chip has written to {above} since, which stands on {DISK}. virsh blockcommit chip {above}" in said
     assert ursa.check_output("virsh domstate chip") == "running"
